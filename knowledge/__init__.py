@@ -1,0 +1,1 @@
+"""Knowledge is the ground: documents, passages and the search over them. It knows no chat."""
