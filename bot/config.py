@@ -10,13 +10,27 @@ Every field carries its documentation; `docs/settings.md` is checked against it 
 
 from __future__ import annotations
 
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from bot.errors import ConfigError
 from knowledge.types import Audience
+
+FILE_VARIABLE = "DESKHAND_CONFIG"
+PREFIX = "DESKHAND_"
 
 
 class Section(BaseModel):
@@ -40,9 +54,7 @@ class ServerSettings(Section):
     audience: Audience = Field(
         Audience.CUSTOMER, description="Whose knowledge the chat page draws on."
     )
-    rate_per_minute: int = Field(
-        20, ge=1, description="Questions one visitor may ask in a minute."
-    )
+    rate_per_minute: int = Field(20, ge=1, description="Questions one visitor may ask in a minute.")
 
 
 class DatabaseSettings(Section):
@@ -117,7 +129,7 @@ class Settings(BaseSettings):
     """Everything that can be set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DESKHAND_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     home: Path = Field(Path("var"), description="Data folder: database, index, keys.")
@@ -127,3 +139,176 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take only what the caller passes: `load` reads file and environment itself.
+
+        So a `Settings()` made in a test is the documented defaults, whatever the machine's
+        environment holds, and `load` can tell where each value came from.
+        """
+        return (init_settings,)
+
+    @property
+    def database_url(self) -> str:
+        """The database's URL, with its password: for the store only, never for a log."""
+        given = self.database.url.get_secret_value()
+        return given or f"sqlite:///{(self.home / 'deskhand.db').absolute()}"
+
+    @property
+    def index_folder(self) -> Path:
+        """Where the versions of the index lie."""
+        return self.home / "index"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each one came from: a file's name, a variable's name or `default`."""
+
+    settings: Settings
+    origins: Mapping[str, str]  # dotted name -> origin, for every setting
+
+    def rows(self) -> Iterator[tuple[str, str, str]]:
+        """Every setting as (dotted name, printable value, origin). Secrets stay hidden."""
+        for name, value in _leaves(self.settings):
+            yield name, _printable(value), self.origins[name]
+
+
+def load(file: Path | None = None, environ: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings file and the environment.
+
+    `file` overrides `DESKHAND_CONFIG`, which overrides `deskhand.toml`. Raises `ConfigError`
+    naming the key and where it was set; the value itself is never repeated, as it may be a
+    secret.
+    """
+    env = dict(os.environ if environ is None else environ)
+    path = file or Path(env.get(FILE_VARIABLE) or "deskhand.toml")
+    named = file is not None or bool(env.get(FILE_VARIABLE))
+    from_file = _read_file(path, required=named)
+    from_env = _read_environment(env)
+    values = _merge(from_file, from_env)
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise _explained(error, path, from_env) from None
+    in_file = {name for name, _ in _flat(from_file)}
+    in_env = {name for name, _ in _flat(from_env)}
+    origins = {
+        name: _variable(name) if name in in_env else str(path) if name in in_file else "default"
+        for name, _ in _leaves(settings)
+    }
+    return Loaded(settings, origins)
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if not required:
+            return {}
+        raise ConfigError(
+            f"There is no settings file {path}.", f"Make it, or unset {FILE_VARIABLE}."
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(
+            f"The settings file {path} cannot be read: {error}.", "Correct it; it is TOML."
+        ) from None
+
+
+def _read_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    ours = {key: value for key, value in env.items() if key.upper().startswith(PREFIX)}
+    ours.pop(FILE_VARIABLE, None)
+    for key in ours:
+        table = key[len(PREFIX) :].split("__", 1)[0].lower()
+        if table not in Settings.model_fields:
+            raise _unknown(key, table, "the environment")
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {key.lower(): value for key, value in ours.items()}
+    values = source()
+    return {key: value for key, value in values.items() if key in Settings.model_fields}
+
+
+def _unknown(key: str, last: str, where: str) -> ConfigError:
+    near = difflib.get_close_matches(last, [name.rsplit(".", 1)[-1] for name in names()], n=1)
+    near = near or difflib.get_close_matches(last, list(Settings.model_fields), n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return ConfigError(
+        f"There is no setting {key!r} (found in {where}).",
+        f"{hint}`deskhand config` lists every setting.",
+    )
+
+
+def _explained(error: ValidationError, path: Path, from_env: Mapping[str, Any]) -> ConfigError:
+    """Turn pydantic's first complaint into ours, without repeating the value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    in_env = any(found == name for found, _ in _flat(from_env))
+    where = _variable(name) if in_env else str(path)
+    if first["type"] == "extra_forbidden":
+        return _unknown(name, str(first["loc"][-1]), where)
+    return ConfigError(
+        f"The setting {name} (from {where}) is not usable: {first['msg']}.",
+        "`deskhand config` shows what each setting takes.",
+    )
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.upper().replace(".", "__")
+
+
+def _merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(under)
+    for key, value in over.items():
+        below = merged.get(key)
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            merged[key] = _merge(below, value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key in type(model).model_fields:
+        value = getattr(model, key)
+        if isinstance(value, BaseModel):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _printable(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "(set, hidden)" if value.get_secret_value() else "(not set)"
+    return str(value)
+
+
+def names() -> list[str]:
+    """Every setting's dotted name, in the order of this file."""
+    return [name for name, _ in _leaves(Settings())]
+
+
+def describe(name: str) -> str:
+    """The documentation of one setting, by its dotted name."""
+    model: type[BaseModel] = Settings
+    *tables, last = name.split(".")
+    for table in tables:
+        annotation = model.model_fields[table].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            raise ConfigError(f"There is no setting {name!r}.")
+        model = annotation
+    return model.model_fields[last].description or ""
