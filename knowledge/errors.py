@@ -6,7 +6,10 @@
         ├── EmptyKnowledge      nothing was found to index
         ├── IndexCorrupt        an index folder fails its manifest, or its parts disagree
         ├── IndexMissing        there is no index yet
-        └── EmbedderMismatch    an index was built with another embedding model
+        ├── IndexBusy           another build is writing this index
+        ├── IndexUnwritable     a new version could not be written (disk full, no permission)
+        ├── EmbedderMismatch    an index was built with another embedding model
+        └── EmbedderUnusable    an embedding model cannot be loaded, or gives unusable numbers
 """
 
 from __future__ import annotations
@@ -50,3 +53,15 @@ class IndexMissing(KnowledgeError):
 
 class EmbedderMismatch(KnowledgeError):
     """The index was built with another embedding model than the one that would search it."""
+
+
+class IndexBusy(KnowledgeError):
+    """Another process is building a version of this index."""
+
+
+class IndexUnwritable(KnowledgeError):
+    """A new version of the index could not be written; the one in use is untouched."""
+
+
+class EmbedderUnusable(KnowledgeError):
+    """An embedding model cannot be found or loaded, or gives numbers that are not finite."""
