@@ -1,0 +1,174 @@
+"""PDF: the text of each page, its lines joined to paragraphs again.
+
+Knows text that is stored as text. Does not recognise scanned pages, and reads no forms,
+attachments or scripts.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from knowledge.errors import UnreadableFile
+from knowledge.readers.base import MAX_TEXT, Content, RawFile, Readout, clean, parsing
+from knowledge.types import Section
+
+if TYPE_CHECKING:
+    from pypdf import PdfReader
+
+MAX_PAGES = 5_000
+_BULLET = re.compile(r"(?:[•▪◦‣·*–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+_NUMBERED = re.compile(r"(?P<before>\d{1,4}\b)?\W*(?P<text>.*?)\W*(?P<after>\b\d{1,4})?\W*")
+_PAGE_WORDS = frozenset(("", "page", "seite", "página", "pagina", "pág", "第", "стр"))
+_WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
+
+
+def read(raw: RawFile) -> Readout:
+    """Read a PDF; one section per page, with the anchor `page=N` that viewers understand."""
+    from pypdf import PdfReader
+
+    # pypdf logs every oddity that it repairs; what it cannot repair it raises.
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    with parsing(raw, "a PDF"):
+        reader = PdfReader(io.BytesIO(raw.data), strict=False)
+        _unlock(raw, reader)
+        count = len(reader.pages)
+        if count > MAX_PAGES:
+            raise UnreadableFile(
+                f"{raw.source} has {count:,} pages, at most {MAX_PAGES:,} are read.",
+                "Split it into smaller files.",
+            )
+        pages: list[list[str]] = []
+        size = 0
+        for page in reader.pages:
+            text = clean((page.extract_text() or "").replace("\xad\n", ""))
+            size += len(text)
+            if size > MAX_TEXT:
+                raise UnreadableFile(
+                    f"{raw.source} holds more than {MAX_TEXT:,} characters.",
+                    "Split it into smaller files.",
+                )
+            pages.append([line.rstrip() for line in text.split("\n")])
+        title = _title(reader) or raw.name
+    return _readout(raw, title, pages)
+
+
+def _readout(raw: RawFile, title: str, pages: Sequence[Sequence[str]]) -> Readout:
+    bodies = [_paragraphs(lines) for lines in _without_running_lines(pages)]
+    empty = [number for number, body in enumerate(bodies, 1) if not body]
+    if len(empty) == len(bodies):
+        raise UnreadableFile(
+            f"{raw.source} holds no text: its pages are images, or empty.",
+            "Run text recognition over it (for example `ocrmypdf`) and use the result.",
+        )
+    notes: tuple[str, ...] = ()
+    if empty:
+        shown = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
+        notes = (f"Pages without text (images?): {shown}.",)
+    sections = tuple(
+        Section(body, (title,), f"page={number}") for number, body in enumerate(bodies, 1) if body
+    )
+    return Readout((Content(title, sections),), notes)
+
+
+def _unlock(raw: RawFile, reader: PdfReader) -> None:
+    """Open what opens without a password; many files are only locked against changes."""
+    from pypdf.errors import DependencyError
+
+    if not reader.is_encrypted:
+        return
+    try:
+        unlocked = bool(reader.decrypt(""))
+    except (DependencyError, NotImplementedError):
+        unlocked = False
+    if not unlocked:
+        raise UnreadableFile(
+            f"{raw.source} is encrypted.", "Save it without a password and index that."
+        )
+
+
+def _title(reader: PdfReader) -> str:
+    title = str((reader.metadata.title if reader.metadata else "") or "")
+    # Word processors leave the file name of the draft there.
+    if re.search(
+        r"\.(?:docx?|odt|pdf|indd|pptx?|tex)$|^untitled|^microsoft word", title, re.IGNORECASE
+    ):
+        return ""
+    return " ".join(clean(title).split())
+
+
+def _without_running_lines(pages: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Pages without the running titles and page numbers at their top and bottom.
+
+    A line counts as running when it stands at the same end of at least 60 % of the pages.
+    """
+    trimmed = [_stripped(lines) for lines in pages]
+    if sum(map(bool, trimmed)) < 4:
+        return trimmed
+    for end in (0, -1):
+        for _ in range(2):  # a title and, beside it, a number
+            keys = [
+                _running_key(lines[end], number) if lines else None
+                for number, lines in enumerate(trimmed)
+            ]
+            key, times = Counter(keys).most_common(1)[0]
+            if key is None or times * 10 < len(trimmed) * 6:
+                break
+            for at, lines in enumerate(trimmed):
+                if keys[at] == key:
+                    del lines[end]
+                    trimmed[at] = _stripped(lines)
+    return trimmed
+
+
+def _stripped(lines: Sequence[str]) -> list[str]:
+    """Lines without empty ones at either end."""
+    return "\n".join(lines).strip("\n").split("\n") if any(lines) else []
+
+
+def _running_key(line: str, page: int) -> tuple[str, int | None]:
+    """What is the same in a running line on every page: its text, and number minus page."""
+    plain = re.sub(r"(?:\b(?:of|von|de|sur|di)|/)\s*\d+\W*$", "", line.strip().lower())
+    found = _NUMBERED.fullmatch(plain)
+    if found:
+        number = found.group("before") or found.group("after")
+        text = found.group("text")
+        # "Question 5" on page 5 is content; a number beside nothing or a long title is not.
+        if number and (text in _PAGE_WORDS or len(text) >= 12):
+            return text, int(number) - page
+    return plain, None
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    """Text as Markdown, lines that only the page width broke joined again."""
+    width = sorted(map(len, lines))[len(lines) * 9 // 10] if lines else 0
+    text = ""
+    last = ""
+    for raw_line in lines:
+        line = raw_line.strip()
+        item = _BULLET.match(line)
+        if item:
+            line = re.sub(r"^[•▪◦‣·–-]\s+", "- ", line)
+        if not line or not text:
+            gap = ""
+        elif not last:
+            gap = "\n\n"
+        elif item:
+            gap = "\n" if _in_list(text) else "\n\n"
+        elif len(last) < width * 0.7 and not line[0].islower():
+            gap = "\n\n"
+        elif last[-1] == "-" and last[-2:-1].isalpha() and line[0].islower():
+            text, gap = text[:-1], ""
+        else:
+            gap = "" if _WIDE.match(last[-1]) and _WIDE.match(line) else " "
+        text += gap + line
+        last = line
+    return text
+
+
+def _in_list(text: str) -> bool:
+    return bool(_BULLET.match(text.rsplit("\n", 1)[-1]))
