@@ -1,0 +1,340 @@
+"""Every read and write of conversations, votes and the audit, as verbs.
+
+Knows what people ask of the database. Taking messages in and getting replies out is
+`bot/journal.py`'s; threads and transactions are `bot/database.py`'s.
+
+Reads see what is committed. Writes have happened, durably, when they return.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+from sqlmodel import Session, SQLModel, col, select
+
+from bot import metrics, tables
+from bot.database import Database, parse_url
+from bot.errors import NotFound, StoreError
+from bot.migrations import upgrade
+from bot.tables import MessageState, SendState, reply_of
+from bot.types import Outcome, Reply, Turn, Vote
+from knowledge.types import Audience
+
+REMEMBERED = (Outcome.ANSWERED, Outcome.ABSTAINED, Outcome.SMALLTALK, Outcome.STOPPED)
+"""Outcomes a follow-up may refer to; apologies are not part of a conversation."""
+
+_vote = SQLModel.metadata.tables["vote"]
+_audit = SQLModel.metadata.tables["audit"]
+_probe = SQLModel.metadata.tables["probe"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One message of a conversation with what became of it. `votes` leaves withdrawn ones out."""
+
+    event_id: str
+    text: str
+    at: datetime
+    state: MessageState
+    answer_id: str | None = None
+    reply: Reply | None = None
+    votes: Mapping[str, Vote] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    """One answer with its question and the state of its delivery."""
+
+    answer_id: str
+    event_id: str
+    channel: str
+    conversation: str
+    actor_id: str
+    audience: Audience
+    question: str
+    reply: Reply
+    created: datetime
+    send: SendState
+    platform_id: str
+    repeated: bool  # may have been shown twice
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows are in which state, and how people voted."""
+
+    conversations: int
+    messages: Mapping[MessageState, int]
+    sends: Mapping[SendState, int]
+    votes: Mapping[int, int]  # by value: -1, 0 (withdrawn), 1
+
+
+class Store:
+    """The one way into the database. Made by `Store.open`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str, *, exclusive: bool = False) -> Store:
+        """Open a database, bringing its tables up to date first.
+
+        A server opens it `exclusive`: raises `AlreadyRunning` if another one does. Also raises
+        `ConfigError` (not a URL we know) and `StoreError` (unreachable, or from a newer
+        Deskhand). Blocks for as long as an upgrade takes.
+        """
+        parsed = parse_url(url)
+        if not exclusive:
+            upgrade(parsed)
+            return cls(Database.open(parsed))
+        database = Database.open(parsed, exclusive=True)
+        try:
+            upgrade(parsed, held=True)
+        except BaseException:
+            database.abandon()
+            raise
+        return cls(database)
+
+    @staticmethod
+    def default_url(home: Path) -> str:
+        """The database of a data folder."""
+        return f"sqlite:///{home / 'deskhand.db'}"
+
+    async def close(self) -> None:
+        """Commit what is queued, then let go of the database."""
+        await self.database.close()
+
+    async def healthy(self) -> bool:
+        """True if the database takes writes. Tries one if none was committed lately."""
+        if not self.database.stale():
+            return True
+        try:
+            await self.database.write(_prove_writable)
+        except StoreError:
+            return False
+        return True
+
+    async def history(
+        self,
+        channel: str,
+        conversation: str,
+        limit: int,
+        audience: Audience = Audience.CUSTOMER,
+    ) -> list[Turn]:
+        """The last `limit` turns, oldest first, of exchanges that `audience` may read."""
+        if limit <= 0:
+            return []
+        readable = [kind for kind in Audience if audience.may_read(kind)]
+
+        def read(session: Session) -> list[Turn]:
+            newest = session.exec(
+                select(tables.Message.text, tables.Answer.text)
+                .where(*_in_conversation(channel, conversation))
+                .where(tables.Answer.message_id == tables.Message.id)
+                .where(col(tables.Message.audience).in_(readable))
+                .where(col(tables.Answer.outcome).in_(REMEMBERED))
+                .order_by(col(tables.Message.id).desc())
+                .limit((limit + 1) // 2)
+            ).all()
+            turns: list[Turn] = []
+            for question, answer in reversed(newest):
+                turns += [Turn("user", question), Turn("assistant", answer)]
+            return turns[-limit:]
+
+        return await self.database.read(read)
+
+    async def thread(self, channel: str, conversation: str, limit: int = 200) -> list[Exchange]:
+        """The last `limit` messages of a conversation with their replies, oldest first."""
+
+        def read(session: Session) -> list[Exchange]:
+            newest = session.exec(
+                select(tables.Message, tables.Answer)
+                .join(
+                    tables.Answer,
+                    col(tables.Answer.message_id) == tables.Message.id,
+                    isouter=True,
+                )
+                .where(*_in_conversation(channel, conversation))
+                .order_by(col(tables.Message.id).desc())
+                .limit(limit)
+            ).all()
+            votes = _votes(session, [answer.id for _, answer in newest if answer is not None])
+            return [_exchange(*pair, votes) for pair in reversed(newest)]
+
+        return await self.database.read(read)
+
+    async def answer(self, answer_id: str) -> AnswerRecord | None:
+        """One answer, or None."""
+
+        def read(session: Session) -> AnswerRecord | None:
+            row = session.exec(
+                select(tables.Answer, tables.Message, tables.Conversation, tables.Outbox)
+                .where(tables.Answer.id == answer_id)
+                .where(tables.Message.id == tables.Answer.message_id)
+                .where(tables.Conversation.id == tables.Message.conversation_id)
+                .where(tables.Outbox.answer_id == tables.Answer.id)
+            ).first()
+            return None if row is None else _answer_record(*row)
+
+        return await self.database.read(read)
+
+    async def vote(self, vote: Vote) -> None:
+        """Set, change or withdraw (value 0) one person's vote. Repeating it changes nothing.
+
+        What was voted before stays in the audit, without words. Raises `NotFound` for an
+        unknown answer.
+        """
+        changed = await self.database.write(lambda connection: _cast(connection, vote))
+        if changed:
+            metrics.VOTES.labels(str(vote.value)).inc()
+
+    async def audit(
+        self, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None
+    ) -> None:
+        """Note who did what to what. There is no verb to change or delete it."""
+        await self.database.write(
+            lambda connection: _note(connection, actor, action, target, detail or {})
+        )
+
+    async def audits(self, target: str, limit: int = 100) -> list[tables.Audit]:
+        """The newest notes about a target, newest first."""
+
+        def read(session: Session) -> list[tables.Audit]:
+            newest = select(tables.Audit).where(tables.Audit.target == target)
+            rows = session.exec(newest.order_by(col(tables.Audit.id).desc()).limit(limit)).all()
+            session.expunge_all()
+            return list(rows)
+
+        return await self.database.read(read)
+
+    async def counts(self) -> Counts:
+        """Count everything; for status pages, not for every request."""
+
+        def read(session: Session) -> Counts:
+            connection = session.connection()
+            return Counts(
+                conversations=connection.scalar(
+                    sa.select(sa.func.count()).select_from(tables.Conversation)
+                )
+                or 0,
+                messages=_count(connection, col(tables.Message.state), MessageState),
+                sends=_count(connection, col(tables.Outbox.state), SendState),
+                votes=_count(connection, col(tables.Vote.value), (-1, 0, 1)),
+            )
+
+        return await self.database.read(read)
+
+
+def _in_conversation(channel: str, conversation: str) -> tuple[Any, ...]:
+    return (
+        col(tables.Message.conversation_id) == tables.Conversation.id,
+        col(tables.Conversation.channel) == channel,
+        col(tables.Conversation.key) == conversation,
+    )
+
+
+def _votes(session: Session, answers: Sequence[str]) -> dict[str, dict[str, Vote]]:
+    """Standing votes by answer and voter."""
+    found: dict[str, dict[str, Vote]] = {}
+    rows = session.exec(
+        select(tables.Vote)
+        .where(col(tables.Vote.answer_id).in_(answers))
+        .where(tables.Vote.value != 0)
+    )
+    for row in rows:
+        value: Literal[-1, 1] = 1 if row.value > 0 else -1
+        vote = Vote(row.answer_id, row.voter, value, row.reason, row.correction)
+        found.setdefault(row.answer_id, {})[row.voter] = vote
+    return found
+
+
+def _exchange(
+    message: tables.Message,
+    answer: tables.Answer | None,
+    votes: Mapping[str, Mapping[str, Vote]],
+) -> Exchange:
+    bare = Exchange(message.event_id, message.text, message.at, message.state)
+    if answer is None:
+        return bare
+    return dataclasses.replace(
+        bare, answer_id=answer.id, reply=reply_of(answer), votes=votes.get(answer.id, {})
+    )
+
+
+def _answer_record(
+    answer: tables.Answer,
+    message: tables.Message,
+    conversation: tables.Conversation,
+    outbox: tables.Outbox,
+) -> AnswerRecord:
+    return AnswerRecord(
+        answer_id=answer.id,
+        event_id=message.event_id,
+        channel=conversation.channel,
+        conversation=conversation.key,
+        actor_id=message.actor_id,
+        audience=message.audience,
+        question=message.text,
+        reply=reply_of(answer),
+        created=answer.created,
+        send=outbox.state,
+        platform_id=outbox.platform_id,
+        repeated=outbox.repeated,
+    )
+
+
+def _cast(connection: Connection, vote: Vote) -> bool:
+    """Upsert; True if anything changed."""
+    key = sa.and_(_vote.c.answer_id == vote.answer_id, _vote.c.voter == vote.voter)
+    found = connection.execute(sa.select(_vote).where(key)).first()
+    kept = vote.value != 0  # a withdrawn vote takes its words with it
+    values: dict[str, Any] = {
+        "value": vote.value,
+        "reason": vote.reason if kept else "",
+        "correction": vote.correction if kept else "",
+    }
+    if found is None:
+        known = select(tables.Answer.id).where(tables.Answer.id == vote.answer_id)
+        if connection.execute(known).first() is None:
+            raise NotFound(f"There is no answer {vote.answer_id}.", "Reload and vote again.")
+        if not kept:
+            return False
+    elif all(getattr(found, name) == value for name, value in values.items()):
+        return False
+    values["at"] = datetime.now(UTC)
+    if found is None:
+        connection.execute(
+            sa.insert(_vote), {"answer_id": vote.answer_id, "voter": vote.voter, **values}
+        )
+    else:
+        connection.execute(sa.update(_vote).where(key).values(**values))
+    before = 0 if found is None else found.value
+    detail = {"from": before, "to": vote.value, "words": bool(values["reason"])}
+    _note(connection, vote.voter, "vote", vote.answer_id, detail)
+    return True
+
+
+def _note(
+    connection: Connection, actor: str, action: str, target: str, detail: Mapping[str, Any]
+) -> None:
+    note = {"actor": actor, "action": action, "target": target, "detail": dict(detail)}
+    connection.execute(sa.insert(_audit), {**note, "at": datetime.now(UTC)})
+
+
+def _prove_writable(connection: Connection) -> None:
+    """Write as much as a message needs, before giving any space back."""
+    key: Any = connection.execute(sa.insert(_probe), {"filler": "·" * 4096}).inserted_primary_key
+    connection.execute(sa.delete(_probe).where(_probe.c.id != key[0]))
+
+
+def _count(connection: Connection, column: Any, kinds: Iterable[Any]) -> dict[Any, int]:  # noqa: ANN401 - a column of either kind
+    rows = connection.execute(sa.select(column, sa.func.count()).group_by(column))
+    counted = {row[0]: row[1] for row in rows}
+    return {kind: counted.get(kind, 0) for kind in kinds}
