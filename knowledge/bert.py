@@ -130,7 +130,7 @@ class Bert:
 
 
 def linear(weight: Tensor, bias: Tensor, precision: Precision) -> Linear:
-    """x @ weight.T + bias in the given precision. Raises RuntimeError where it cannot run."""
+    """The map x -> x W' + b in the given precision. Raises RuntimeError where it cannot run."""
     if precision is Precision.FLOAT16_WEIGHTS:
         packed = torch.ops.quantized.linear_prepack_fp16(weight.float(), bias.float())
         apply = torch.ops.quantized.linear_dynamic_fp16

@@ -6,7 +6,9 @@ sentence-transformers model through that library. Knows nothing of passages or i
 
 from __future__ import annotations
 
+import bisect
 import os
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +33,9 @@ FloatArray = npt.NDArray[np.float32]
 CACHE_BYTES = 32 * 2**20
 SHORT = 24  # tokens: up to here a batch is a query, and reading the weights takes the time
 BATCH_TOKENS = 2048  # padded tokens in one forward pass; larger only costs memory
-OVERLAP = 32  # tokens that neighbouring windows of a long text share
+OVERLAP = 32  # tokens that windows of a long text share where no sentence ends
+HEADING = 64  # tokens of a heading that each window repeats
+BORDER = re.compile(r"\n+|(?<=[.!?])\s+|(?<=[。！？])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,23 +370,33 @@ class SentenceTransformerEmbedder:
 def _windows(
     text: str, heading: str, room: int, spans_of: Callable[[str], list[tuple[int, int]]]
 ) -> list[str]:
-    """Overlapping pieces of `text` of at most `room` tokens together with the heading.
+    """Pieces of `text` of at most `room` tokens, together with the heading.
 
-    A heading may take half the room; what is left of a longer one would push the text out.
+    They end where a sentence or line does, and only overlap where none ends. The heading is cut
+    to `HEADING` tokens: a longer one would push the text out.
     """
     if heading:
         spans = spans_of(heading)
-        if len(spans) > room // 2:
-            heading = heading[: spans[room // 2 - 1][1]]
-        room -= min(len(spans), room // 2) + 1  # one spare: joining can change a token
+        longest = min(HEADING, room // 2)
+        if len(spans) > longest:
+            heading = heading[: spans[longest - 1][1]]
+        room -= min(len(spans), longest) + 1  # one spare: joining can change a token
     spans = spans_of(text)
+    borders = [match.end() for match in BORDER.finditer(text)]
     pieces = []
-    step = max(1, room - OVERLAP)
-    for begin in range(0, max(1, len(spans) - OVERLAP), step):
-        inside = spans[begin : begin + room]
-        start = inside[0][0] if begin else 0
-        end = inside[-1][1] if begin + room < len(spans) else len(text)
+    begin = 0  # token
+    while begin + room < len(spans):
+        start, end = spans[begin][0] if begin else 0, spans[begin + room - 1][1]
+        # Cut after the last sentence or line that ends in the second half, if there is one.
+        place = bisect.bisect_right(borders, end)
+        if place and borders[place - 1] > spans[begin + room // 2][0]:
+            end = borders[place - 1]
+            following = bisect.bisect_left(spans, end, key=lambda span: span[0])
+        else:
+            following = begin + max(1, room - OVERLAP)
         pieces.append(text[start:end])
+        begin = following
+    pieces.append(text[spans[begin][0] :] if begin else text)
     return [f"{heading}\n{piece}" if heading else piece for piece in pieces]
 
 

@@ -64,7 +64,7 @@ def check(folder: Path, name: str) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """32 hex digits that change with anything that changes the vectors: weights, tokens, modules."""
+    """32 hex digits that change with whatever changes the vectors: weights, tokens, modules."""
     digest = hashlib.sha256()
     for file in sorted(folder.rglob("*")):
         if file.suffix in {".safetensors", ".json", ".txt", ".model"} and file.is_file():
@@ -74,7 +74,7 @@ def fingerprint(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_json(file: Path, name: str) -> Any:
+def read_json(file: Path, name: str) -> Any:  # noqa: ANN401 - JSON is whatever the file holds
     """The file's JSON, or None where there is no such file."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
