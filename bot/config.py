@@ -54,6 +54,15 @@ class ServerSettings(Section):
     audience: Audience = Field(
         Audience.CUSTOMER, description="Whose knowledge the chat page draws on."
     )
+    contact: str = Field(
+        "",
+        description="How people reach a person, such as an address; empty looks it up in the "
+        "knowledge.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="Addresses whose `X-Forwarded-For` is believed, comma-separated.",
+    )
     rate_per_minute: int = Field(20, ge=1, description="Questions one visitor may ask in a minute.")
 
 

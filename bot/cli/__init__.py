@@ -1,5 +1,25 @@
-"""The command line: the composition root. It may import everything, and nothing imports it."""
+"""The command line, and the composition root: it may import everything, nothing imports it.
+
+Each module here adds the commands of one subject to `app`. Heavy libraries are imported inside
+the commands, so that `deskhand --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from bot.cli import ask, doctor, evaluate, index, serve
+from bot.cli.console import app, run
+
+
+@functools.cache
+def register_all() -> None:
+    """Add every command to `app`, once."""
+    for subject in (serve, ask, index, evaluate, doctor):
+        subject.register(app)
 
 
 def main() -> None:
-    """Run `deskhand`."""
+    """Run `deskhand`; the entry point of the installed command and of `python -m bot`."""
+    register_all()
+    run()

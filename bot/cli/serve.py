@@ -1,0 +1,169 @@
+"""Commands that serve: the bot with its chat page, and the engine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import structlog
+import typer
+
+from bot.cli import wiring
+from bot.cli.console import err, progress, settings
+from bot.config import Settings
+from knowledge.errors import KnowledgeError
+from knowledge.types import Audience, Passage
+
+if TYPE_CHECKING:
+    from adapters.web.types import Readiness
+    from bot.dispatch import Dispatcher
+    from bot.store import Store
+    from knowledge.search import HybridRetriever
+
+REFRESH_S = 2.0  # how soon a running server takes up a new version of the index
+
+log = structlog.get_logger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(serve)
+    app.command()(engine)
+
+
+def serve(
+    sample: Annotated[  # noqa: FBT002 - typer makes a flag of it
+        bool, typer.Option("--sample", help="Without an index yet, build the sample company's.")
+    ] = False,
+) -> None:
+    """Run the bot: chat page, API, health and metrics, in one process.
+
+    Stop it with Ctrl-C or SIGTERM: questions in work are finished first.
+
+    Example: `deskhand serve --sample`
+    """
+    current = settings()
+    if sample:
+        _build_sample(current)
+    asyncio.run(_serve(current))
+
+
+def _build_sample(current: Settings) -> None:
+    if wiring.index_folder(current).current_version() is not None:
+        return
+    err.print("No index yet: reading the sample company's documents.")
+    with progress("Embedding") as step:
+        built = wiring.build_index(current, [wiring.sample_folder()], Audience.CUSTOMER, step)
+    err.print(f"{built.report.passages} passages from {built.documents} documents.")
+
+
+async def _serve(current: Settings) -> None:
+    from adapters.web.app import create_app
+    from adapters.web.channel import WebChannel
+    from adapters.web.server import WebServer
+
+    channel = WebChannel()
+    async with wiring.store(current) as store, wiring.answering(current) as made:
+        async with wiring.dispatching(current, store, made, {channel.name: channel}) as bot:
+            app = create_app(
+                store=store,
+                dispatcher=bot,
+                channel=channel,
+                library=IndexLibrary(made.retriever, current.server.audience),
+                settings=current,
+                key=wiring.cookie_key(current),
+                readiness=lambda: _readiness(store, bot, made),
+            )
+            server = WebServer(
+                app,
+                channel,
+                host=current.server.host,
+                port=current.server.port,
+                trusted_proxies=current.server.trusted_proxies,
+            )
+            address = await server.start()
+            err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
+            async with _refreshing(made.retriever):
+                await _until_told(server)
+            log.info("draining")
+            # Pages must still listen while their answers are finished.
+            await bot.drain()
+            await server.stop()
+
+
+async def _until_told(server: WebServer) -> None:
+    """Return at SIGTERM or SIGINT, or when the web server ended by itself."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, told.set)
+    waits = [asyncio.create_task(told.wait()), asyncio.create_task(server.wait())]
+    done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for task in done:
+        task.result()
+
+
+@asynccontextmanager
+async def _refreshing(retriever: HybridRetriever) -> AsyncIterator[None]:
+    """Take up new versions of the index while the block runs."""
+
+    async def watch() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            try:
+                if await asyncio.to_thread(retriever.refresh):
+                    log.info("index taken up", version=retriever.version)
+            except KnowledgeError as error:
+                # The version in use goes on serving; /ready and doctor say the same.
+                log.warning("new index refused", problem=error.message, remedy=error.remedy)
+
+    task = asyncio.create_task(watch(), name="index watch")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _readiness(store: Store, bot: Dispatcher, made: wiring.Answering) -> Readiness:
+    from adapters.web.types import Readiness
+
+    problems = []
+    if not await store.healthy():
+        problems.append("the database takes no writes")
+    if not bot.running:
+        problems.append("the server is starting or stopping")
+    engine = "quoting" if made.engine is None else made.engine.state
+    return Readiness(tuple(problems), {"index": made.retriever.version, "engine": engine})
+
+
+class IndexLibrary:
+    """What the chat page shows of the knowledge beside answers."""
+
+    def __init__(self, retriever: HybridRetriever, audience: Audience) -> None:
+        self._retriever = retriever
+        self._audience = audience
+
+    async def questions(self, limit: int, lang: str) -> Sequence[str]:
+        """FAQ questions this audience may read, marked ones and `lang` first."""
+        view = self._retriever.index.view(self._audience)
+        asked = [passage for passage in view.passages if passage.question]
+        asked.sort(key=lambda passage: passage.lang != lang)
+        return [passage.question for passage in asked[:limit]]
+
+    async def passage(self, passage_id: str) -> Passage | None:
+        """A passage of the index in use, of any audience; None when it is gone."""
+        view = self._retriever.index.view(Audience.INTERNAL)
+        return next((one for one in view.passages if one.id == passage_id), None)
+
+
+def engine() -> None:
+    """Run the engine alone, for a machine with a GPU; point `engine.url` of the bot at it.
+
+    Example: `deskhand engine` (with `engine.model` and `engine.key` set)
+    """
+    wiring.run_engine(settings())
