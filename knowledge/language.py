@@ -64,7 +64,7 @@ _SAMPLE = 20_000  # characters looked at; more changes nothing
 
 _CODE = re.compile(r"([a-z]{2})(?:[-_].*)?", re.IGNORECASE)
 # What says nothing about the language of the prose around it.
-_NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+|\S+@\S+|<[^>\n]*>", re.DOTALL)
+_NOT_PROSE = re.compile(r"```.*?```|`[^`\n]*`|https?://\S+|[^\s@]{1,64}@\S+|<[^>\n]*>", re.DOTALL)
 
 _lock = threading.Lock()
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 
-from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from semantic_text_splitter import TextSplitter
 
+from knowledge.markdown import block_tokens
 from knowledge.types import Document, Passage, Section
 
 LIMIT = 200  # word-pieces a passage aims to stay below
@@ -23,6 +23,7 @@ SLACK = 40  # what the last passage of a section may have more, rather than leav
 FAQ_LIMIT = 600  # an FAQ answer up to here stays whole
 _TINY = 24  # sections of a line or two, which say little alone
 _LEAD = 50  # a lead-in up to here is repeated over each part of what it leads in
+_STRETCH = 4_000  # characters
 _HEADER = 80  # the same for the header of a table
 
 _WORD = re.compile(
@@ -36,8 +37,8 @@ _WORD = re.compile(
 # A sentence ends at a full stop before white space that no small letter follows, at a full-width
 # stop anywhere, at a line's end, and at the spaces that separate phrases in Thai and its kin.
 _SENTENCE = re.compile(
-    r"[.!?…]+[\"'”’»)\]*_]*\s+(?![a-zà-ÿ])"
-    r"|[。！？｡．]+[」』）”’]*\s*"
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]*_]*+\s++(?![a-zà-ÿ])"
+    r"|[。！？｡．]++[」』）”’]*+\s*+"
     r"|[।॥؟۔]\s*"
     r"|\n+"
     r"|(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\s+"
@@ -227,7 +228,8 @@ def _sentences(text: str, limit: int) -> list[str]:
         if pieces(segment) <= limit:
             fitting.append(segment)
         else:
-            fitting.extend(_splitter(limit).chunks(segment))
+            for stretch in _stretches(segment):
+                fitting.extend(_splitter(limit).chunks(stretch))
     parts: list[str] = []
     at = 0
     for count in _fill(map(pieces, fitting), limit):
@@ -238,14 +240,22 @@ def _sentences(text: str, limit: int) -> list[str]:
     return parts
 
 
+def _stretches(text: str) -> Iterator[str]:
+    """`text` in pieces of at most 4,000 characters, between words where there are any.
+
+    The splitter's cost grows with the square of what it is given.
+    """
+    while len(text) > _STRETCH:
+        space = text.rfind(" ", 0, _STRETCH)
+        end = space + 1 if space > 0 else _STRETCH
+        yield text[:end]
+        text = text[end:]
+    yield text
+
+
 @cache
 def _splitter(limit: int) -> TextSplitter:
     return TextSplitter.from_callback(pieces, limit, trim=False)
-
-
-@cache
-def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable("table")
 
 
 _KINDS = {
@@ -262,7 +272,7 @@ _KINDS = {
 def _blocks(text: str) -> Iterator[_Block]:
     """The top-level blocks of Markdown, every line in one of them, rules left out."""
     lines = text.split("\n")
-    tokens = _parser().parse(text)
+    tokens = block_tokens(text)
     at = 0
     for index, token in enumerate(tokens):
         if token.level > 0 or token.map is None or token.nesting < 0:

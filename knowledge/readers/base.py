@@ -34,8 +34,9 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """A title made of the file name: `returns-policy.md` is "Returns policy"."""
-        stem = re.sub(r"[\s_-]+", " ", PurePosixPath(self.source).stem).strip()
+        """A title made of the file name: `returns-policy.de.md` is "Returns policy"."""
+        stem = re.sub(r"\.[a-z]{2}([-_][A-Za-z]{2})?$", "", PurePosixPath(self.source).stem)
+        stem = re.sub(r"[\s_-]+", " ", stem).strip()
         return stem[:1].upper() + stem[1:]
 
 

@@ -40,7 +40,7 @@ def read(raw: RawFile) -> Readout:
         seen.append(row)
         if len(seen) == _PREAMBLE:
             break
-    raise missing_columns(raw.source, seen[0])
+    raise missing_columns(raw.source, seen[0] if seen else [])
 
 
 def _fill(faq: FaqList, header: list[str], rows: Iterator[tuple[int, list[str]]]) -> None:

@@ -1,6 +1,6 @@
 """Markdown: front matter, headings with the anchors GitHub gives them, text kept as it is.
 
-Knows CommonMark with tables, through markdown-it. What a rendered page would not show
+What a rendered page would not show
 (comments, hidden HTML, image addresses) is dropped; everything else stays as written.
 """
 
@@ -10,11 +10,10 @@ import re
 import tomllib
 from bisect import bisect_right
 from collections.abc import Mapping
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
+from functools import lru_cache
 
 from knowledge.errors import UnreadableFile
+from knowledge.markdown import block_tokens, plain_text
 from knowledge.readers.base import (
     Anchors,
     Content,
@@ -75,7 +74,7 @@ def _outline(body: str) -> Outline:
     anchors = Anchors()
     lines = body.split("\n")
     at = 0
-    tokens = _parser().parse(body)
+    tokens = block_tokens(body)
     for index, token in enumerate(tokens):
         if token.level > 0 or token.map is None:
             continue
@@ -86,7 +85,7 @@ def _outline(body: str) -> Outline:
         elif token.type == "heading_open":
             outline.text("\n".join(lines[at : token.map[0]]))
             at = token.map[1]
-            text = _plain(tokens[index + 1])
+            text = plain_text(tokens[index + 1].content)
             custom = _CUSTOM_ID.search(text)
             if custom:
                 text = text[: custom.start()]
@@ -135,21 +134,6 @@ def _value(values: Mapping[str, object], keys: tuple[str, ...]) -> str:
     return ""
 
 
-def _parser() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable("table")
-
-
-def _plain(inline: Token) -> str:
-    """The text of a heading without its markup."""
-    kept = ("text", "code_inline", "softbreak", "hardbreak", "image")
-    parts = [
-        child.content if child.type in ("text", "code_inline", "image") else " "
-        for child in inline.children or ()
-        if child.type in kept
-    ]
-    return " ".join("".join(parts).split())
-
-
 def drop_unseen(text: str) -> str:
     """Markdown without comments, hidden HTML and image addresses; code stays untouched."""
     if "<" not in text and "![" not in text:
@@ -182,7 +166,7 @@ def _code_spans(text: str) -> list[tuple[int, int]]:
         starts.append(starts[-1] + len(line) + 1)
     blocks = [
         (starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)])
-        for token in _parser().parse(text)
+        for token in block_tokens(text)
         if token.type in ("fence", "code_block") and token.map is not None
     ]
     inline = [found.span() for found in _CODE.finditer(text) if not _inside(found.start(), blocks)]
@@ -194,6 +178,7 @@ def _inside(position: int, spans: list[tuple[int, int]]) -> bool:
     return at >= 0 and spans[at][0] <= position < spans[at][1]
 
 
+@lru_cache(1024)
 def _is_hidden_tag(tag: str) -> bool:
     from lxml import html
 
