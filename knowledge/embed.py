@@ -166,7 +166,7 @@ class LeanEmbedder:
         self._folder = folder
         self._longest = settings.longest
         self._threads = threads
-        self._cache = _Cache(CACHE_BYTES)
+        self._cache = QueryCache(CACHE_BYTES)
         shape = bert.Shape(settings.hidden, settings.heads, settings.layers, settings.epsilon)
         self._whole = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._whole.no_padding()
@@ -180,7 +180,7 @@ class LeanEmbedder:
             }
             with bert.threads(threads):
                 few = precision or bert.fastest(SHORT // 2, settings.hidden, settings.wide)
-                many = precision or bert.fastest(SHORT * 8, settings.hidden, settings.wide)
+                many = precision or bert.fastest(SHORT * 6, settings.hidden, settings.wide)
                 self._long = bert.Bert(tensors, shape, many)
                 self._short = self._long if few == many else bert.Bert(tensors, shape, few)
         except (SafetensorError, OSError, KeyError, RuntimeError) as error:
@@ -270,6 +270,7 @@ class SentenceTransformerEmbedder:
     """Any sentence-transformers model, with its own pooling and its prompts where it has them."""
 
     def __init__(self, name: str, folder: Path, threads: int) -> None:
+        from safetensors import SafetensorError
         from sentence_transformers import SentenceTransformer
 
         try:
@@ -280,10 +281,10 @@ class SentenceTransformerEmbedder:
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
-        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             raise EmbedderUnusable(
                 f"The embedding model {name!r} in {folder} cannot be loaded: {error}.",
-                "It must be a sentence-transformers model with safetensors weights.",
+                "Fetch the model again: a sentence-transformers model with safetensors weights.",
             ) from None
         self._model.eval()
         self.name = name
@@ -292,7 +293,7 @@ class SentenceTransformerEmbedder:
         self._threads = threads
         # Fast tokenizers change their own padding state while they run.
         self._lock = threading.Lock()
-        self._cache = _Cache(CACHE_BYTES)
+        self._cache = QueryCache(CACHE_BYTES)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -416,7 +417,7 @@ def _finite(rows: FloatArray, name: str) -> FloatArray:
     return rows
 
 
-class _Cache:
+class QueryCache:
     """The most recently used queries, up to a number of bytes. Safe in several threads."""
 
     def __init__(self, room: int) -> None:

@@ -56,7 +56,7 @@ def kind_for(count: int, sizes: Sizes) -> Kind:
 class VectorIndex:
     """Vectors by row number, searchable by inner product. Read-only, safe in any thread."""
 
-    def __init__(self, index: Any) -> None:  # noqa: ANN401 - FAISS has no types
+    def __init__(self, index: Any) -> None:  # noqa: ANN401 - FAISS gives its types wrongly
         self._index = index
         self.count = int(index.ntotal)
         self.dim = int(index.d)
@@ -65,21 +65,19 @@ class VectorIndex:
     def build(cls, vectors: FloatArray, sizes: Sizes) -> VectorIndex:
         """Index `vectors` (n, dim), row i as number i."""
         count, dim = vectors.shape
-        half, inner = faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
         kind = kind_for(count, sizes)
-        if kind is Kind.EXACT:
-            index = faiss.IndexScalarQuantizer(dim, half, inner)
-        elif kind is Kind.GRAPH:
-            index = faiss.IndexHNSWSQ(dim, half, 32, inner)
+        lists = max(1, int(4 * count**0.5))
+        recipe = {
+            Kind.EXACT: "SQfp16",
+            Kind.GRAPH: "HNSW32_SQfp16",
+            Kind.LISTS: f"IVF{lists},SQfp16",
+        }[kind]
+        index: Any = faiss.index_factory(dim, recipe, faiss.METRIC_INNER_PRODUCT)
+        if kind is Kind.GRAPH:
             index.hnsw.efConstruction = 80
             index.hnsw.efSearch = 96
-        else:
-            lists = max(1, int(4 * count**0.5))
-            coarse = faiss.IndexFlatIP(dim)
-            index = faiss.IndexIVFScalarQuantizer(coarse, dim, lists, half, inner)
+        elif kind is Kind.LISTS:
             index.by_residual = False
-            index.own_fields = True
-            coarse.this.disown()  # the list index frees it
             index.nprobe = min(lists, 32)
             # FAISS warns below 39 vectors a list and needs no more than 256.
             index.cp.min_points_per_centroid = 1
