@@ -321,3 +321,8 @@ def describe(name: str) -> str:
             raise ConfigError(f"There is no setting {name!r}.")
         model = annotation
     return model.model_fields[last].description or ""
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a process of ours: all of it but our own settings and their secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
