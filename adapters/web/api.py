@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from bot.dispatch import Dispatcher
-from bot.store import Store
 from fastapi import APIRouter, Depends
 from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,7 +30,9 @@ from adapters.web.security import check_origin
 from adapters.web.sessions import Session, Sessions
 from adapters.web.types import Library
 from adapters.web.views import exchange_view, vote_view
+from bot.dispatch import Dispatcher
 from bot.metrics import REFUSED
+from bot.store import Store
 from bot.types import Actor, Address, Event, Vote
 from knowledge.types import Audience
 
@@ -109,7 +109,7 @@ router = APIRouter(prefix="/api", dependencies=[Depends(_guard)])
 async def send(body: MessageIn, request: Request, door: _TheDoor, session: _Visitor) -> Response:
     """Take a message in; the answer comes through `/api/events`."""
     text = _plain(body.text)
-    if not text:
+    if not any(char.isprintable() and not char.isspace() for char in text):
         raise WebError(400, "empty", "There is nothing to answer: the message is empty.")
     _limit(door.questions_by_ip, _ip(request))
     _limit(door.questions, session.visitor)

@@ -6,6 +6,7 @@ where it is looked up (`api`).
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ PROBES = frozenset({"/health", "/ready", "/metrics"})
 """Asked for by machines, by whatever address they know the server under."""
 
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
+_FRAMES = 8  # of a traceback that are logged, the innermost
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 _POLICY = {
@@ -93,7 +95,9 @@ class Boundary:
         except Exception as error:  # the named boundary of this door
             if scope["type"] != "http":
                 raise
-            _log.exception("web request failed", path=scope["path"], error=type(error).__name__)
+            # Not the error's own words: a foreign one may quote what a person wrote.
+            where = "".join(traceback.format_tb(error.__traceback__)[-_FRAMES:])
+            _log.error("web request failed", error=type(error).__name__, where=where)
             if not started:
                 response = error_response(500, "internal", "Something went wrong on our side.")
                 await response(scope, receive, send)

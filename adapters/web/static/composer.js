@@ -42,8 +42,10 @@ export class Composer {
     this.focus();
   }
 
+  /** While an answer is made, the stop button takes the place of an idle send button. */
   running(yes) {
     this.stop.hidden = !yes;
+    this.sendButton.hidden = yes && !this.area.value.trim();
   }
 
   send() {
@@ -59,6 +61,7 @@ export class Composer {
     const size = length(area.value.trim());
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight}px`;
+    this.running(!this.stop.hidden);
     this.sendButton.disabled = size === 0 || size > this.longest;
     const over = size > this.longest;
     const format = (number) => number.toLocaleString("en");

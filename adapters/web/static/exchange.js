@@ -23,9 +23,11 @@ export class Exchange {
     this.status = make("span", { class: "status" });
     this.prose = make("div", { class: "prose", dir: "auto" });
     this.after = make("div", { class: "after" });
+    this.tag = make("span", { class: "tag" });
+    this.tag.hidden = true;
     const mark = icon("mark");
     mark.setAttribute("class", "mark");
-    const byline = make("div", { class: "byline" }, mark, make("h3", {}, TITLE), this.status);
+    const byline = make("div", { class: "byline" }, mark, make("h3", {}, TITLE), this.status, this.tag);
     this.answer = make("div", { class: "answer", "aria-busy": "true" }, byline, this.prose, this.after);
     this.answer.hidden = true;
     this.element = make(
@@ -106,8 +108,9 @@ export class Exchange {
 
   tail(reply) {
     const parts = [];
-    const tag = TAGS[reply.outcome];
-    if (tag) parts.push(make("p", { class: "tag" }, tag, ...this.retry(reply.outcome)));
+    this.tag.textContent = TAGS[reply.outcome] ?? "";
+    this.tag.hidden = !this.tag.textContent;
+    if (reply.outcome === "busy" || reply.outcome === "failed") parts.push(again());
     if (reply.citations.length) parts.push(this.sources(reply.citations));
     if (reply.suggestions.length) parts.push(this.suggestions(reply.suggestions));
     if (reply.text.trim()) {
@@ -115,11 +118,6 @@ export class Exchange {
       parts.push(this.feedback.element);
     }
     return parts;
-  }
-
-  retry(outcome) {
-    if (outcome !== "busy" && outcome !== "failed") return [];
-    return [make("button", { type: "button", class: "text", "data-do": "retry" }, icon("retry"), "Ask again")];
   }
 
   sources(citations) {
@@ -172,6 +170,12 @@ export class Exchange {
     if (button.dataset.do === "edit") this.on.edit(this);
     if (button.dataset.do === "copy") this.copy();
   }
+}
+
+/** A button that asks the same question anew. */
+function again() {
+  const button = make("button", { type: "button", class: "text", "data-do": "retry" }, icon("retry"), "Ask again");
+  return make("p", { class: "again" }, button);
 }
 
 /** A button that asks `text`. */

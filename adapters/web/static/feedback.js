@@ -13,8 +13,8 @@ const REASONS = [
 ];
 
 const THANKS = {
-  "1": "Thank you. Good to know.",
-  "-1": "Thank you. A person will look at this.",
+  "1": "Thank you. Good to know it helped.",
+  "-1": "Thank you for telling us.",
   "0": "Your vote is withdrawn.",
 };
 
