@@ -25,13 +25,6 @@ from knowledge.errors import DeskhandError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SHOW_TIMEOUT_S = 10.0
-"""How long a status or a piece of text may take before the answer goes on without them."""
-SEND_TIMEOUT_S = 60.0
-MOST_SENDS = 12  # with the pauses below: about 20 minutes
-LONGEST_PAUSE_S = 300.0
-LONGEST_ASKED_PAUSE_S = 3600.0
-
 log = structlog.get_logger(__name__)
 
 
@@ -53,6 +46,18 @@ async def insist(verb: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwa
         pause = min(2 * pause, 5.0)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long things may take, in seconds, and how often they are tried."""
+
+    show_s: float = 10.0  # a status or a piece of text; then the answer goes on without them
+    send_s: float = 60.0
+    sends: int = 12  # with the pauses between them: about 20 minutes
+    longest_pause_s: float = 300.0
+    longest_asked_pause_s: float = 3600.0  # when the platform says how long
+    cancel_s: float = 5.0  # for a cancelled answer to let go
+
+
 class Showing:
     """A reply in the making, shown as far as the channel manages to.
 
@@ -60,8 +65,9 @@ class Showing:
     was said so far.
     """
 
-    def __init__(self, channel: Channel, to: Address, event_id: str) -> None:
-        self._opening = asyncio.create_task(_open(channel, to, event_id))
+    def __init__(self, channel: Channel, to: Address, event_id: str, patience: Patience) -> None:
+        self._patience = patience
+        self._opening = asyncio.create_task(self._open(channel, to, event_id))
         self._opening.add_done_callback(_look_at)
         self._broken = False
         self._said: list[str] = []
@@ -84,20 +90,19 @@ class Showing:
         """The channel's delivery; raises what opening it raised."""
         return await asyncio.shield(self._opening)
 
+    async def _open(self, channel: Channel, to: Address, event_id: str) -> Delivery:
+        async with asyncio.timeout(self._patience.send_s):
+            return await channel.open(to, event_id)
+
     async def _show(self, show: Callable[[Delivery], Awaitable[None]]) -> None:
         if self._broken:
             return
         try:
-            async with asyncio.timeout(SHOW_TIMEOUT_S):
+            async with asyncio.timeout(self._patience.show_s):
                 await show(await self.opened())
         except Exception as problem:  # noqa: BLE001 - whatever a channel raises, the answer goes on
             self._broken = True
             log.warning("the answer is not shown while it is made", error=describe(problem))
-
-
-async def _open(channel: Channel, to: Address, event_id: str) -> Delivery:
-    async with asyncio.timeout(SEND_TIMEOUT_S):
-        return await channel.open(to, event_id)
 
 
 def _look_at(opening: asyncio.Task[Delivery]) -> None:
@@ -122,7 +127,10 @@ class Parcel:
 class Courier:
     """Delivers parcels, one call each, until they are shown or given up on."""
 
-    def __init__(self, journal: Journal, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self, journal: Journal, channels: Mapping[str, Channel], patience: Patience
+    ) -> None:
+        self._patience = patience
         self._journal = journal
         self._channels = channels
         self._stopping = asyncio.Event()
@@ -139,15 +147,16 @@ class Courier:
             if problem is None:
                 return
             failures += 1
-            if problem.final or failures >= MOST_SENDS:
+            if problem.final or failures >= self._patience.sends:
                 parcel.state = SendState.DEAD
             await insist(self._journal.unsent, parcel.answer_id, parcel.state, problem.message)
             if parcel.state is SendState.DEAD:
                 log.error("reply given up on", answer_id=parcel.answer_id, error=problem.message)
                 return
             pause = max(
-                min(2.0 ** (failures - 1), LONGEST_PAUSE_S) * random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, keeps no secret
-                min(problem.retry_after, LONGEST_ASKED_PAUSE_S),
+                min(2.0 ** (failures - 1), self._patience.longest_pause_s)
+                * random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, keeps no secret
+                min(problem.retry_after, self._patience.longest_asked_pause_s),
             )
             log.warning("reply not shown yet", error=problem.message, pause_s=round(pause, 1))
             try:
@@ -163,7 +172,7 @@ class Courier:
         again = parcel.state is not SendState.READY
         if again:
             try:
-                async with asyncio.timeout(SEND_TIMEOUT_S):
+                async with asyncio.timeout(self._patience.send_s):
                     shown_as = await channel.delivered(parcel.to, parcel.answer_id)
             except Exception as problem:  # noqa: BLE001 - whatever a channel raises means: not known yet
                 parcel.state = SendState.UNKNOWN
@@ -185,9 +194,8 @@ class Courier:
         await insist(self._journal.sent, parcel.answer_id, platform_id)
         return None
 
-    @staticmethod
-    async def _show(channel: Channel, parcel: Parcel) -> str:
-        async with asyncio.timeout(SEND_TIMEOUT_S):
+    async def _show(self, channel: Channel, parcel: Parcel) -> str:
+        async with asyncio.timeout(self._patience.send_s):
             if parcel.delivery is None:
                 showing, parcel.showing = parcel.showing, None
                 parcel.delivery = await (

@@ -35,6 +35,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import Session
 
 from bot.errors import AlreadyRunning, ConfigError, StoreError, StoreUnavailable
+from knowledge.errors import DeskhandError
 
 T = TypeVar("T")
 Write = Callable[[Connection], T]
@@ -88,6 +89,12 @@ def translate(problem: sa.exc.SQLAlchemyError) -> StoreError:
             "and that its server is up.",
         )
     return StoreError(f"The database refused a statement: {type(problem).__name__}.")
+
+
+def _bug(problem: Exception) -> StoreError:
+    error = StoreError(f"A write failed before it reached the database: {type(problem).__name__}.")
+    error.__cause__ = problem
+    return error
 
 
 def make_engine(url: URL, *, readonly: bool = False) -> Engine:
@@ -256,8 +263,9 @@ class Database:
         """Queue a write; the future is done once it is committed.
 
         The write happens even if nobody awaits the future any more. Writes are committed, and
-        their futures completed, in the order of the calls. Fails with `StoreUnavailable` or
-        with whatever `DeskhandError` the function raised (then it changed nothing).
+        their futures completed, in the order of the calls. Fails with `StoreUnavailable`,
+        with another `StoreError`, or with the `DeskhandError` the function raised; then nothing
+        was changed.
         """
         if self._closed:
             raise StoreError("The database is closed.")
@@ -337,7 +345,7 @@ class Database:
         except Exception as error:  # noqa: BLE001 - a faulty write must not end the writer; its caller gets the error
             if len(group) > 1:
                 return [result for job in group for result in self._commit([job])]
-            return [(group[0], None, error)]
+            return [(group[0], None, error if isinstance(error, DeskhandError) else _bug(error))]
         self._written = time.monotonic()
         self._failing = False
         return results

@@ -22,7 +22,7 @@ import structlog
 
 from bot import metrics, notices
 from bot.config import LimitSettings
-from bot.courier import Courier, Parcel, Showing, insist
+from bot.courier import Courier, Parcel, Patience, Showing, insist
 from bot.errors import Busy, Refused, StoreError, TooLarge
 from bot.journal import Journal, TakenIn, Unfinished
 from bot.slots import FairSlots
@@ -32,8 +32,6 @@ from bot.types import Accepted, Address, Answerer, Channel, Event, Outcome, Ques
 
 MOST_ATTEMPTS = 3
 """Times a message may take the process down with it before it gets an apology instead."""
-CANCEL_GRACE_S = 5.0
-"""How long a cancelled answer may take to let go."""
 
 log = structlog.get_logger(__name__)
 
@@ -112,13 +110,15 @@ class Dispatcher:
         answerer: Answerer,
         channels: Mapping[str, Channel],
         limits: LimitSettings,
+        patience: Patience | None = None,
     ) -> None:
+        self._patience = patience or Patience()
         self._store = store
         self._journal = Journal(store.database)
         self._answerer = answerer
         self._channels = channels
         self._limits = limits
-        self._courier = Courier(self._journal, channels)
+        self._courier = Courier(self._journal, channels, self._patience)
         self._slots = FairSlots(limits.workers)
         self._alone = asyncio.Lock()
         self._state = _State.NEW
@@ -324,7 +324,8 @@ class Dispatcher:
                     Parcel(item.answer_id, item.event_id, item.address, record.reply, item.send)
                 )
             return
-        showing = Showing(self._channels[item.address.channel], item.address, item.event_id)
+        channel = self._channels[item.address.channel]
+        showing = Showing(channel, item.address, item.event_id, self._patience)
         reply = await self._reply(item, showing)
         if reply is None:
             return
@@ -341,7 +342,7 @@ class Dispatcher:
             work.cancel()
         if not await _finishes(work, item):
             item.cancel(_End.DEADLINE)
-            await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
+            await asyncio.wait({work}, timeout=self._patience.cancel_s)
         if not work.done():
             log.error("the answer goes on although it was cancelled")
         elif not work.cancelled():

@@ -1,10 +1,10 @@
 """The tables: what is kept, under which keys, with which states.
 
-Knows columns, constraints and how a reply lies in its row. `bot/migrations` creates them and a test compares the two;
-`bot/store.py` and `bot/journal.py` are the only readers and writers.
+Knows columns, constraints and how a reply lies in its row. `bot/migrations` creates them and a
+test compares the two; `bot/store.py` and `bot/journal.py` are the only readers and writers.
 
 Every time is aware and in UTC on both databases. Text is stored whole; only what no database
-can hold (NUL and unpaired surrogates) becomes U+FFFD.
+can hold (NUL and unpaired surrogates) becomes U+FFFD, and a number that is none becomes 0.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class SendState(StrEnum):
 
 
 def storable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The same JSON value with what a database cannot hold made visible or null."""
+    """The same JSON value with what a database cannot hold replaced: by U+FFFD, and by 0."""
     match value:
         case str():
             return UNSTORABLE.sub("\ufffd", value)
         case float():
-            return value if math.isfinite(value) else None
+            return value if math.isfinite(value) else 0.0
         case dict():
             return {storable(key): storable(item) for key, item in value.items()}
         case list() | tuple():
@@ -235,7 +235,7 @@ def answer_values(reply: Reply) -> dict[str, Any]:
     return {
         "text": reply.text,
         "outcome": reply.outcome,
-        "confidence": reply.confidence if math.isfinite(reply.confidence) else 0.0,
+        "confidence": storable(reply.confidence),
         "composer": reply.composer,
         "model": reply.model,
         "index_version": reply.index_version,
