@@ -41,7 +41,8 @@ def settings_table() -> str:
         if section != table:
             table = section
             heading = f"`[{section}]`" if section else "Top level"
-            lines += ["", f"## {heading}", "", "| setting | default | what it is |", "|---|---|---|"]
+            lines += ["", f"## {heading}", "", "| setting | default | what it is |"]
+            lines += ["|---|---|---|"]
         shown = {"": "empty", "(not set)": "not set"}.get(value, f"`{value}`")
         lines.append(f"| `{name}` | {shown} | {config.describe(name)} |")
     return "\n".join(lines).strip()
@@ -57,7 +58,8 @@ def test_every_setting_is_in_the_manual_with_its_default_and_meaning() -> None:
 def test_every_command_in_the_documents_exists(path: Path) -> None:
     known = command_names()
     text = path.read_text(encoding="utf-8")
-    used = re.findall(r"(?:^|[`\s/])deskhand ((?:[a-z][\w-]*)(?: [a-z][\w-]*)?)", text, flags=re.M)
+    pattern = r"(?:^|[`\s/])deskhand ((?:[a-z][\w-]*)(?: [a-z][\w-]*)?)"
+    used = re.findall(pattern, text, flags=re.MULTILINE)
     unknown = [one for one in used if one not in known and one.split()[0] not in known]
     assert unknown == []
 
@@ -82,7 +84,9 @@ def test_every_settings_example_in_the_documents_loads(tmp_path: Path) -> None:
     examples = [
         block
         for path in DOCS
-        for block in re.findall(r"```toml\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.S)
+        for block in re.findall(
+            r"```toml\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
     ]
     assert examples, "the README shows no settings file"
     for number, block in enumerate(examples):
@@ -114,7 +118,7 @@ def test_pins_agree_and_the_version_is_in_the_changelog() -> None:
     held = {
         name.lower().replace("_", "-"): version
         for name, version in re.findall(
-            r"^([\w.-]+)==(\S+)$", (HOUSE / "constraints.txt").read_text(), flags=re.M
+            r"^([\w.-]+)==(\S+)$", (HOUSE / "constraints.txt").read_text(), flags=re.MULTILINE
         )
     }
     for one in asked:

@@ -55,6 +55,7 @@ class _Quiet:
 
 async def _ask(current: Settings, text: str, audience: Audience) -> Reply:
     async with wiring.answering(current) as answering:
+        await wiring.engine_ready(answering.engine)
         return await answering.answerer.answer(Question("ask", text, audience), _Quiet())
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bot.cli.console import Json
+from bot.cli import wiring
+from bot.cli.console import Json, err, print_json, print_line, progress, settings
 
 evaluate = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=True)
 
@@ -15,3 +17,49 @@ evaluate = typer.Typer(help="Measure retrieval and answers.", no_args_is_help=Tr
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.add_typer(evaluate, name="eval")
+
+
+@evaluate.command()
+def answers(
+    kb: Annotated[list[Path], typer.Option(help="Knowledge to answer from; may be repeated.")],
+    golden: Annotated[Path, typer.Option(help="Questions with what a right answer holds.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Write every reply here, as JSONL.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,  # noqa: FBT002 - typer makes a flag of it
+) -> None:
+    """Ask every question of a golden set, and report what the answers hold, cite and refuse.
+
+    The knowledge is indexed in a temporary folder; the index in use is not touched.
+
+    Example: `deskhand eval answers --kb docs/ --golden golden.jsonl --out replies.jsonl`
+    """
+    from training.evaluate_answers import Report, evaluate_folder, load_golden, write_replies
+
+    current = settings()
+    questions = load_golden(golden)
+    embedder = wiring.load_embedder(current)
+
+    async def measure() -> Report:
+        async with wiring.engine(current) as engine:
+            await wiring.engine_ready(engine)
+            with progress("Asking", quiet=as_json) as step:
+                return await evaluate_folder(
+                    kb,
+                    questions,
+                    embedder,
+                    threshold=current.knowledge.answer_threshold,
+                    generator=engine,
+                    limits=wiring.limits(current),
+                    step=step,
+                )
+
+    report = asyncio.run(measure())
+    if out is not None:
+        write_replies(out, report.replies)
+    if as_json:
+        print_json(report.figures())
+    else:
+        print_line(report.table())
+        if out is not None:
+            err.print(f"Replies are in {out}.")

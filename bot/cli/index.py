@@ -100,7 +100,8 @@ def search(
 
     Example: `deskhand search "how long is the warranty"`
     """
-    retriever = wiring.open_retriever(settings())
+    current = settings()
+    retriever = wiring.open_retriever(current, wiring.load_embedder(current))
     hits = asyncio.run(retriever.search(Query(query, audience, limit)))
     if as_json:
         print_json(hits)

@@ -18,6 +18,7 @@ from knowledge.errors import KnowledgeError
 from knowledge.types import Audience, Passage
 
 if TYPE_CHECKING:
+    from adapters.web.server import WebServer
     from adapters.web.types import Readiness
     from bot.dispatch import Dispatcher
     from bot.store import Store
@@ -66,32 +67,35 @@ async def _serve(current: Settings) -> None:
     from adapters.web.server import WebServer
 
     channel = WebChannel()
-    async with wiring.store(current) as store, wiring.answering(current) as made:
-        async with wiring.dispatching(current, store, made, {channel.name: channel}) as bot:
-            app = create_app(
-                store=store,
-                dispatcher=bot,
-                channel=channel,
-                library=IndexLibrary(made.retriever, current.server.audience),
-                settings=current,
-                key=wiring.cookie_key(current),
-                readiness=lambda: _readiness(store, bot, made),
-            )
-            server = WebServer(
-                app,
-                channel,
-                host=current.server.host,
-                port=current.server.port,
-                trusted_proxies=current.server.trusted_proxies,
-            )
-            address = await server.start()
-            err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
-            async with _refreshing(made.retriever):
-                await _until_told(server)
-            log.info("draining")
-            # Pages must still listen while their answers are finished.
-            await bot.drain()
-            await server.stop()
+    async with (
+        wiring.store(current) as store,
+        wiring.answering(current) as made,
+        wiring.dispatching(current, store, made, {channel.name: channel}) as bot,
+    ):
+        app = create_app(
+            store=store,
+            dispatcher=bot,
+            channel=channel,
+            library=IndexLibrary(made.retriever, current.server.audience),
+            settings=current,
+            key=wiring.cookie_key(current),
+            readiness=lambda: _readiness(store, bot, made),
+        )
+        server = WebServer(
+            app,
+            channel,
+            host=current.server.host,
+            port=current.server.port,
+            trusted_proxies=current.server.trusted_proxies,
+        )
+        address = await server.start()
+        err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
+        async with _refreshing(made.retriever):
+            await _until_told(server)
+        log.info("draining")
+        # Pages must still listen while their answers are finished.
+        await bot.drain()
+        await server.stop()
 
 
 async def _until_told(server: WebServer) -> None:
@@ -137,8 +141,8 @@ async def _readiness(store: Store, bot: Dispatcher, made: wiring.Answering) -> R
         problems.append("the database takes no writes")
     if not bot.running:
         problems.append("the server is starting or stopping")
-    engine = "quoting" if made.engine is None else made.engine.state
-    return Readiness(tuple(problems), {"index": made.retriever.version, "engine": engine})
+    detail = {"index": made.retriever.version, "engine": made.engine.state.value}
+    return Readiness(tuple(problems), detail)
 
 
 class IndexLibrary:

@@ -15,7 +15,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bot.cli.console import print_line
 from bot.config import Settings
+from bot.errors import EngineDown
 from bot.types import Channel, Limits
 from knowledge.errors import IndexMissing
 from knowledge.types import Audience
@@ -46,12 +48,89 @@ class Answering:
 
     answerer: GroundedAnswerer
     retriever: HybridRetriever
-    engine: EngineSupervisor | None  # None: nothing is configured, so answers are quotes
+    engine: EngineSupervisor
 
 
 def sample_folder() -> Path:
     """Where the sample company's knowledge lies in the installed package."""
     return Path(str(resources.files("knowledge"))) / "sample" / "packwren"
+
+
+def index_summary(settings: Settings) -> dict[str, object]:
+    """What `index status` prints; opening the version is what verifies it."""
+    folder = index_folder(settings)
+    opened = folder.open()
+    views = {one: opened.view(one) for one in Audience}
+    return {
+        "folder": str(folder.path.absolute()),
+        "version": opened.version,
+        "embedder": opened.embedder_name,
+        "passages": len(views[Audience.INTERNAL].passages),
+        "for customers": len(views[Audience.CUSTOMER].passages),
+        "earlier versions": [one for one in folder.versions() if one != opened.version],
+        "whole": True,  # or opening it had raised
+    }
+
+
+def upgrade_database(settings: Settings) -> str:
+    """Bring the database up to date; returns its revision."""
+    from bot.migrations import HEAD, upgrade
+
+    upgrade(settings.database_url)
+    return HEAD
+
+
+def describe_database(settings: Settings) -> str:
+    """One line about the database. Makes nothing; raises `StoreError` if it is unreachable."""
+    import sqlalchemy as sa
+
+    from bot.database import make_engine, parse_url, translate
+    from bot.migrations import HEAD, revision
+
+    url = parse_url(settings.database_url)
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return f"{shown}, not made yet; the server makes it when it starts"
+    engine = make_engine(url, readonly=True)
+    try:
+        with engine.connect() as connection:
+            found = revision(connection)
+    except sa.exc.SQLAlchemyError as problem:
+        raise translate(problem) from None
+    finally:
+        engine.dispose()
+    if found is None:
+        return f"{shown}, empty; the server makes its tables when it starts"
+    return f"{shown}, revision {found}" + ("" if found == HEAD else f", to be upgraded to {HEAD}")
+
+
+def describe_model(settings: Settings) -> str:
+    """One line about the model the embedded engine would load. Raises `ModelRejected`."""
+    from bot.engine.checkpoint import check_files, find_folder
+
+    folder = find_folder(settings.engine.model)
+    check_files(folder)
+    return f"embedded, with the model in {folder}"
+
+
+def run_engine(settings: Settings) -> int:
+    """Serve the model alone until told to stop; returns the exit status."""
+    from bot.engine.process import EngineOptions, serve
+
+    given = settings.engine
+    return serve(
+        EngineOptions(
+            model=given.model,
+            key=given.key.get_secret_value(),
+            host=given.host,
+            port=given.port,
+            device=given.device,
+            dtype=given.dtype,
+            slots=given.slots,
+            max_tokens=given.max_tokens,
+        ),
+        listening=lambda url: print_line(f"The engine is at {url}"),
+    )
 
 
 def index_folder(settings: Settings) -> IndexFolder:
@@ -83,7 +162,7 @@ def build_index(
     return Built(report, len(reading.documents), reading.problems)
 
 
-def open_retriever(settings: Settings) -> HybridRetriever:
+def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
     """Search over the current index. Raises `IndexMissing` with what to run."""
     from knowledge.search import HybridRetriever
 
@@ -91,34 +170,61 @@ def open_retriever(settings: Settings) -> HybridRetriever:
     if folder.current_version() is None:
         raise IndexMissing(
             f"There is no index in {settings.index_folder}.",
-            "Build one: `deskhand index build FOLDER`; or see the sample: `deskhand serve --sample`.",
+            "Build one: `deskhand index build FOLDER`, or try `deskhand serve --sample`.",
         )
-    return HybridRetriever(folder, load_embedder(settings))
+    return HybridRetriever(folder, embedder)
+
+
+def limits(settings: Settings) -> Limits:
+    """What one answer may use."""
+    return Limits(settings.engine.max_tokens, deadline_s=settings.limits.deadline_s)
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[EngineSupervisor]:
+    """The model, as it starts; ends it on leaving. Without one configured, its state is off."""
+    from bot.engine.supervisor import EngineSupervisor
+
+    supervisor = EngineSupervisor(settings.engine)
+    await supervisor.start()
+    try:
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
+async def engine_ready(supervisor: EngineSupervisor) -> None:
+    """Wait until a configured model serves. Raises `EngineDown` when it will not.
+
+    For commands that ask once or measure: a server answers with quotes meanwhile.
+    """
+    from bot.engine.supervisor import EngineState, Patience
+
+    state = await supervisor.wait(Patience().start_s)
+    if state not in {EngineState.SERVING, EngineState.OFF}:
+        raise EngineDown(
+            f"The engine is {state}: {supervisor.last_error or 'no answer yet'}.",
+            "`deskhand doctor` looks at the model; unset engine.model and engine.url to quote.",
+        )
 
 
 @asynccontextmanager
 async def answering(settings: Settings) -> AsyncIterator[Answering]:
-    """Everything between a question and a reply; ends the engine on leaving."""
+    """Everything between a question and a reply."""
     from bot.answer import GroundedAnswerer
 
-    retriever = await asyncio.to_thread(open_retriever, settings)
     embedder = await asyncio.to_thread(load_embedder, settings)
-    engine = engine_supervisor(settings)
-    answerer = GroundedAnswerer(
-        retriever,
-        embedder,
-        engine,
-        threshold=settings.knowledge.answer_threshold,
-        limits=Limits(settings.engine.max_tokens, deadline_s=settings.limits.deadline_s),
-        contact=settings.server.contact,
-    )
-    if engine is not None:
-        await engine.start()
-    try:
-        yield Answering(answerer, retriever, engine)
-    finally:
-        if engine is not None:
-            await engine.stop()
+    retriever = await asyncio.to_thread(open_retriever, settings, embedder)
+    async with engine(settings) as supervisor:
+        answerer = GroundedAnswerer(
+            retriever,
+            embedder,
+            supervisor,
+            threshold=settings.knowledge.answer_threshold,
+            limits=limits(settings),
+            contact=settings.server.contact,
+        )
+        yield Answering(answerer, retriever, supervisor)
 
 
 @asynccontextmanager
@@ -156,8 +262,9 @@ def cookie_key(settings: Settings) -> str:
     settings.home.mkdir(parents=True, exist_ok=True)
     file = settings.home / "session.key"
     try:
-        with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as new:
-            new.write(secrets.token_urlsafe(32))
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
-        pass
+        return file.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w") as new:
+        new.write(secrets.token_urlsafe(32))
     return file.read_text(encoding="ascii")
