@@ -17,7 +17,7 @@ _MANY_COLUMNS = re.compile(r"^(?:[^|\n]*\|){200}", re.MULTILINE)
 def block_tokens(text: str) -> list[Token]:
     """The block tokens of `text` with their lines (`map`); inline content is not parsed.
 
-    Lines are those of `text.split("\\n")`, so there must be no other line ends in it.
+    Its lines are the same as Python's only if newline characters are the only line ends in it.
     """
     # A table's cost grows with the square of its columns; past any real one it is just text.
     return _parser(tables=not _MANY_COLUMNS.search(text)).parse(text)

@@ -116,17 +116,14 @@ def _decode_bytes(data: bytes, declared: str) -> str:
     ):
         if data.startswith(mark):
             return data.decode(encoding, "replace")
+    # Western text in UTF-16 without a mark: every other byte is zero.
+    even, odd = data[0:2000:2].count(0), data[1:2000:2].count(0)
+    if max(even, odd) * 4 > min(len(data), 2000) and min(even, odd) * 10 < max(even, odd):
+        return data.decode("utf-16-le" if odd > even else "utf-16-be", "replace")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError:
         return _decode_legacy(data, declared)
-    if "\x00" not in text:
-        return text
-    # ASCII characters in UTF-16 without a mark: every other byte is zero.
-    even, odd = data[0:2000:2].count(0), data[1:2000:2].count(0)
-    if max(even, odd) * 10 > min(len(data), 2000) and min(even, odd) * 10 < max(even, odd):
-        return data.decode("utf-16-le" if odd > even else "utf-16-be", "replace")
-    return text
 
 
 def _decode_legacy(data: bytes, declared: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -161,14 +161,15 @@ class FaqList:
         """Everything that was taken in, one content per audience, language and address."""
         title = title or self.raw.name
         anchors = self._anchors()
-        language = detect_language(
-            "\n".join(f"{entry.question}\n{entry.answer[:400]}" for entry in self._entries)
-        )
+        languages = [
+            entry.lang or detect_language(f"{entry.question}\n{entry.answer}", "")
+            for entry in self._entries
+        ]
+        usual = _most_common(filter(None, languages))
         groups: dict[tuple[str, str, str], list[Section]] = defaultdict(list)
-        for entry, anchor in zip(self._entries, anchors, strict=True):
-            lang = entry.lang or detect_language(f"{entry.question}\n{entry.answer}", language)
+        for entry, anchor, lang in zip(self._entries, anchors, languages, strict=True):
             section = Section(entry.answer, (title, *entry.path), anchor, entry.question)
-            groups[entry.audience, lang, entry.url].append(section)
+            groups[entry.audience, lang or usual, entry.url].append(section)
         notes = [*self.notes]
         for why, rows in self._left_out.items():
             more = f" and {len(rows) - 10} more" if len(rows) > 10 else ""
@@ -198,6 +199,12 @@ class FaqList:
             anchor if anchor and len(sharing[anchor]) == 1 else f"{anchor}-{digest}".strip("-")
             for anchor, digest in zip(short, hashes, strict=True)
         ]
+
+
+def _most_common(languages: Iterable[str]) -> str:
+    """The language of most entries, for those too short to tell; of equals, English."""
+    counts = Counter(languages)
+    return max(counts, key=lambda lang: (counts[lang], lang == "en", lang), default="en")
 
 
 def _shorten(anchor: str) -> str:

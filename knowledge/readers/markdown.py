@@ -32,6 +32,7 @@ from knowledge.readers.yamltext import load_yaml
 
 _FRONT = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?\n)?\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _AUDIENCE_LINE = re.compile(r"^audience\s*[:=]", re.MULTILINE | re.IGNORECASE)
+_PLAIN_PAIR = re.compile(r"^(\w+):[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _CUSTOM_ID = re.compile(r"\s*\{\s*#([\w:.-]+)[^}]*\}\s*$")
 _MARKUP = re.compile(
     r"<!--.*?(?:-->|\Z)"
@@ -99,7 +100,8 @@ def _outline(body: str) -> Outline:
 def _front_matter(raw: RawFile, text: str) -> tuple[dict[str, str], str]:
     """What the page says about itself, and the rest of it.
 
-    Broken front matter makes the page unreadable: it may be what keeps the page internal.
+    Broken front matter that speaks of an audience makes the page unreadable: it may be what
+    keeps the page internal.
     """
     found = _FRONT.match(text)
     if not found:
@@ -112,7 +114,13 @@ def _front_matter(raw: RawFile, text: str) -> tuple[dict[str, str], str]:
     inner = found.group(2) or ""
     values: object
     if found.group(1) == "---":
-        values = load_yaml(inner, raw.source)
+        try:
+            values = load_yaml(inner, raw.source)
+        except UnreadableFile:
+            if "audience" in inner.lower():
+                raise
+            # Unquoted colons and the like are common; titles and links can be read without.
+            values = dict(_PLAIN_PAIR.findall(inner))
         if not isinstance(values, dict):  # text between two rules
             return dict.fromkeys(_NAMES, ""), text
     else:
