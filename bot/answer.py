@@ -22,12 +22,14 @@ from bot.compose import Piece, Quoter, quotable
 from bot.errors import EngineError
 from bot.ground import Checker, Passages
 from bot.metrics import STAGE_SECONDS
-from bot.words.phrases import phrases
 from bot.prompt import build
-from bot.words.smalltalk import Talk
 from bot.types import Engine, Found, Limits, Outcome, Question, Reply, Sink, Turn
 from bot.understand import Part, Understood, understand
 from bot.units import plain
+from bot.words.followup import Candidate, Lean
+from bot.words.lexicon import content
+from bot.words.phrases import phrases
+from bot.words.smalltalk import Talk
 from knowledge.types import Hit, Hits, Passage, Query, Retriever
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ FOUND = 8  # passages asked of the search, and logged
 PROMPTED = 5  # passages a model is given
 NEAR = 0.35  # share of the threshold from which a page counts as near enough to name
 NEAREST = 3  # pages named when abstaining
-CONTEXT_LEAD = 0.12  # by this much a message must do better alone than read in its context
+# What makes one reading of a message better than another, beside the search's confidence.
+NEW, CARRIED = 0.2, 0.1  # share of its own words, and of the words carried over, that are found
+ALONE = {Lean.NONE: 0.0, Lean.WEAK: 0.05, Lean.STRONG: -0.12}  # for being read without context
 
 
 class Generator(Protocol):
@@ -61,9 +65,19 @@ class _Read:
     """One part of a message with the reading of it that the knowledge answers best."""
 
     part: Part
-    query: str
+    reading: Candidate
     hits: Hits
     answered: bool
+
+    @property
+    def query(self) -> str:
+        """What was searched for."""
+        return self.reading.text
+
+    @property
+    def focus(self) -> str:
+        """What of the query is new; empty where all of it is."""
+        return "" if self.reading.alone else self.part.text
 
 
 @dataclass(slots=True)
@@ -174,29 +188,14 @@ class GroundedAnswerer:
 
     async def _read(self, run: _Run, part: Part) -> _Read:
         """Search a part's readings and keep the one the knowledge answers best."""
-        readings = [(one.text, one.alone) for one in part.candidates] or [(part.text, True)]
-        first, *others = readings
-        if first[1]:  # it may stand on its own: only what fails alone is read in context
-            best = (first[0], await self._search(run, first[0]))
-            if best[1].confidence >= self._threshold or not others:
-                return self._settled(part, *best)
-            found = await asyncio.gather(*(self._search(run, text) for text, _ in others))
-            rated = [(hits.confidence, -n, others[n][0], hits) for n, hits in enumerate(found)]
-        else:
-            best = None
-            found = await asyncio.gather(*(self._search(run, text) for text, _ in readings))
-            rated = [
-                (hits.confidence - CONTEXT_LEAD * readings[n][1], -n, readings[n][0], hits)
-                for n, hits in enumerate(found)
-            ]
-        confidence, _, text, hits = max(rated, key=lambda one: one[:2])
-        if best is not None and confidence < self._threshold:
-            return self._settled(part, *best)
-        return self._settled(part, text, hits)
-
-    def _settled(self, part: Part, query: str, hits: Hits) -> _Read:
+        readings = part.candidates or (Candidate(part.text, alone=True),)
+        found = await asyncio.gather(*(self._search(run, one.text) for one in readings))
+        best = max(
+            range(len(readings)), key=lambda row: (_fit(part, readings, row, found[row]), -row)
+        )
+        hits = found[best]
         answered = bool(hits.hits) and hits.confidence >= self._threshold
-        return _Read(part, query, hits, answered)
+        return _Read(part, readings[best], hits, answered)
 
     async def _search(self, run: _Run, text: str) -> Hits:
         query = Query(text, run.question.audience, limit=FOUND, lang=run.lang)
@@ -230,7 +229,9 @@ class GroundedAnswerer:
 
     async def _quote(self, run: _Run, read: _Read) -> tuple[Piece, ...]:
         with run.stage("compose"):
-            return await asyncio.to_thread(self._quoter.quote, read.query, read.hits.hits)
+            return await asyncio.to_thread(
+                self._quoter.quote, read.query, read.hits.hits, read.focus
+            )
 
     async def _generated(
         self, run: _Run, reads: list[_Read], engine: Engine, model: str
@@ -363,6 +364,25 @@ def _echo(asked: str) -> str:
     return text if len(text) <= ECHO else f"{text[:ECHO].rsplit(' ', 1)[0]}…"
 
 
+def _fit(part: Part, readings: Sequence[Candidate], row: int, hits: Hits) -> float:
+    """How well a reading is answered: by what was asked now, and by what it leans on."""
+    reading = readings[row]
+    new = set(content(part.text))
+    carried = {word for one in readings for word in content(one.text)} - new
+    texts = (f"{' '.join(p.title_path)} {p.question} {p.text}" for p in _passages(hits, 2))
+    words = {word for text in texts for word in content(text)}
+    return (
+        hits.confidence
+        + NEW * len(new & words) / (len(new) or 1)
+        + CARRIED * len(carried & words) / (len(carried) or 1)
+        + (ALONE[reading.lean] if reading.alone else 0.0)
+    )
+
+
+def _passages(hits: Hits, count: int) -> list[Passage]:
+    return [hit.passage for hit in hits.hits[:count]]
+
+
 def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
     """Passages in the asker's language first where they are nearly as good."""
     if not hits or hits[0].passage.lang == lang:
@@ -370,7 +390,7 @@ def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
     top, low = hits[0].score, hits[-1].score
     enough = top - 0.3 * (top - low)
     same = [hit for hit in hits if hit.passage.lang == lang and hit.score >= enough]
-    return tuple([*same, *(hit for hit in hits if hit not in same)])
+    return (*same, *(hit for hit in hits if hit not in same))
 
 
 def _without_repeats(reads: list[_Read]) -> list[_Read]:

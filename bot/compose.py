@@ -18,22 +18,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bot.units import Kind, Unit, plain, units
 from bot.words.lexicon import content, tokens
 from bot.words.orders import is_planted
-from bot.units import Kind, Unit, plain, units
 from knowledge.types import Hit, Passage
 
 if TYPE_CHECKING:
     from knowledge.embed import Embedder, FloatArray
 
 FAQ_WHOLE = 800  # characters of an FAQ answer that is given whole
-PAGE_WHOLE = 420  # characters of a page's passage that is given whole
-BUDGET = 620  # characters quoted from a longer passage
+PAGE_WHOLE = 650  # characters of a page's passage that is given whole: cut text misleads
+BUDGET = 700  # characters quoted from a longer passage
 SIDE_BUDGET = 320  # characters quoted from each further passage
 LIST_WHOLE = 900  # characters up to which a list or table is not shortened
 STEPS_WHOLE = 2400  # steps and code are kept whole up to here
 PASSAGES = 4  # passages looked at
 QUOTED = 3  # passages quoted from
+EMBEDDED, EMBEDDED_SIDE = 8, 3  # pieces embedded of the first passage and of each further one
+EMBEDDED_CHARS = 300  # of a piece; embedding is what costs time here
 CACHE = 2000  # passages whose pieces and vectors are kept
 
 # What a piece's score is made of. Chosen on golden questions over several knowledge folders;
@@ -41,7 +43,8 @@ CACHE = 2000  # passages whose pieces and vectors are kept
 MEANING, WORDS, KIND, PLACE = 0.55, 0.30, 0.08, 0.14
 NEAR = 0.16  # pieces this close to the best one of their passage are quoted with it
 SIDE_NEAR = 0.04  # another passage's piece must be this close to the best one
-SAME = 0.86  # cosine above which two pieces say the same
+OVERRULE = 0.12  # by this much another passage's piece must beat the search's first
+SAME = 0.75  # share of a piece's words already quoted above which it says nothing new
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A passage cut into pieces, with one vector per piece."""
+    """A passage cut into pieces. `vectors` fills as pieces are looked at, by row."""
 
     units: tuple[Unit, ...]
     plains: tuple[str, ...]
     words: tuple[frozenset[str], ...]
-    vectors: FloatArray  # (pieces, dim)
+    vectors: dict[int, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,13 @@ class _Scored:
     scores: FloatArray  # (pieces,)
 
     @property
-    def best(self) -> float:
+    def best(self) -> int:
+        """The row that answers best."""
+        return int(self.scores.argmax())
+
+    @property
+    def top(self) -> float:
+        """The best row's score."""
         return float(self.scores.max())
 
 
@@ -103,7 +112,8 @@ _WANTS = (
     (
         re.compile(
             r"\bwhen\b|\bhow (?:long|soon|fast|quick|often)\b|\bwhat time\b|\bhours\b|\bdeadline"
-            r"|\bcu[aá]ndo\b|\bcu[aá]nto (?:tarda|tiempo|dura)|\bhorario|\bplazo|\bwann\b|\bwie lange"
+            r"|\bcu[aá]ndo\b|\bcu[aá]nto (?:tarda|tiempo|dura)|\bhorario|\bplazo|\bwann\b"
+            r"|\bwie lange"
             r"|\bfrist|\böffnungszeit|\bкогда\b|\bкак долго|\bсколько (?:врем|длит|ждать)|\bсрок"
             r"|什么时候|多久|几天|几点|多长时间|时间",
             re.IGNORECASE,
@@ -151,80 +161,77 @@ class Quoter:
         self._cuts: OrderedDict[str, _Cut] = OrderedDict()
         self._lock = threading.Lock()
 
-    def quote(self, question: str, hits: Sequence[Hit]) -> tuple[Piece, ...]:
+    def quote(self, question: str, hits: Sequence[Hit], focus: str = "") -> tuple[Piece, ...]:
         """The pieces that answer `question`, best passage first; empty if none can be quoted.
 
-        `hits` are best first and already known to be about the question.
+        `hits` are best first and already known to be about the question. `focus` is the part of
+        the question that is new, where the rest was carried over from the conversation.
         """
-        scored = self.score(question, hits[:PASSAGES])
+        scored = self._score(question, hits[:PASSAGES], focus)
         if not scored:
             return ()
         main = scored[0]
-        best = max(one.best for one in scored)
         for one in scored[1:]:
             # The search has seen more than single sentences: overrule it only clearly.
-            if one.best > main.best + 0.12:
+            if one.top > main.top + OVERRULE:
                 main = one
         pieces = [_main_piece(main, question)]
-        said = [main.cut.vectors[int(main.scores.argmax())]]
-        for one in sorted(scored, key=lambda one: -one.best):
-            if one is main or len(pieces) == QUOTED or one.best < best - SIDE_NEAR:
+        for one in sorted(scored, key=lambda one: -one.top):
+            if one is main or len(pieces) == QUOTED or one.top < main.top - SIDE_NEAR:
                 continue
-            side = _side_piece(one, pieces, said)
+            side = _side_piece(one, pieces)
             if side is not None:
                 pieces.append(side)
         return tuple(pieces)
 
-    def score(self, question: str, hits: Sequence[Hit]) -> list[_Scored]:
+    def _score(self, question: str, hits: Sequence[Hit], focus: str) -> list[_Scored]:
         """Each passage that has something to quote, with a score for every piece of it."""
-        cuts = self._cut([hit.passage for hit in hits])
-        rows = [(hit, cut) for hit, cut in zip(hits, cuts, strict=True) if cut.units]
+        rows = [(hit, cut) for hit in hits if (cut := self._cut(hit.passage)).units]
         if not rows:
             return []
-        asked = list(dict.fromkeys(content(question)))
-        weight = _weights(asked, [words for _, cut in rows for words in cut.words])
+        weight = _weights(question, focus, [words for _, cut in rows for words in cut.words])
+        wanted = [shape for ask, shape in _WANTS if ask.search(focus or question)]
+        worded = [_worded(hit.passage, cut, weight, wanted) for hit, cut in rows]
+        self._embed([(cut, base) for (_, cut), base in zip(rows, worded, strict=True)])
         vector = self._embedder.encode_query(question)
-        wanted = [shape for ask, shape in _WANTS if ask.search(question)]
-        top = max(hit.score for hit, _ in rows)
-        low = min(hit.score for hit, _ in rows)
+        top, low = max(hit.score for hit in hits), min(hit.score for hit in hits)
         found = []
-        for hit, cut in rows:
+        for (hit, cut), base in zip(rows, worded, strict=True):
+            known = {row: float(one @ vector) for row, one in cut.vectors.items()}
+            least = min(known.values()) - 0.05
+            meaning = np.array([known.get(row, least) for row in range(len(base))], np.float32)
             prior = (hit.score - low) / (top - low) if top > low else 1.0
-            around = frozenset(content(_about(hit.passage)))
-            scores = MEANING * (cut.vectors @ vector) + PLACE * prior
-            for row, unit in enumerate(cut.units):
-                scores[row] += WORDS * _covered(weight, cut.words[row], around)
-                scores[row] += _shape_bonus(unit, cut.plains[row], wanted)
-            found.append(_Scored(hit, cut, scores.astype(np.float32)))
+            scores = base + np.float32(MEANING) * meaning + np.float32(PLACE * prior)
+            found.append(_Scored(hit, cut, scores))
         return found
 
-    def _cut(self, passages: Sequence[Passage]) -> list[_Cut]:
+    def _cut(self, passage: Passage) -> _Cut:
         with self._lock:
-            known = {one.id: self._cuts[one.id] for one in passages if one.id in self._cuts}
-            for key in known:
-                self._cuts.move_to_end(key)
-        missing = [one for one in passages if one.id not in known]
-        if missing:
-            pieces = [quotable(one) for one in missing]
-            flat = [plain(unit.whole)[:600] for row in pieces for unit in row]
-            vectors = self._embedder.encode(flat) if flat else None
-            start = 0
-            for passage, row in zip(missing, pieces, strict=True):
-                stop = start + len(row)
-                texts = tuple(plain(unit.whole) for unit in row)
-                known[passage.id] = _Cut(
-                    tuple(row),
-                    texts,
-                    tuple(frozenset(content(text)) for text in texts),
-                    vectors[start:stop] if vectors is not None else np.zeros((0, 0), np.float32),
-                )
-                start = stop
-            with self._lock:
-                for passage in missing:
-                    self._cuts[passage.id] = known[passage.id]
-                while len(self._cuts) > CACHE:
-                    self._cuts.popitem(last=False)
-        return [known[one.id] for one in passages]
+            known = self._cuts.get(passage.id)
+            if known is not None:
+                self._cuts.move_to_end(passage.id)
+                return known
+        shown = tuple(quotable(passage))
+        plains = tuple(plain(unit.whole) for unit in shown)
+        words = tuple(frozenset(content(text)) for text in plains)
+        with self._lock:
+            cut = self._cuts.setdefault(passage.id, _Cut(shown, plains, words, {}))
+            while len(self._cuts) > CACHE:
+                self._cuts.popitem(last=False)
+        return cut
+
+    def _embed(self, rows: Sequence[tuple[_Cut, FloatArray]]) -> None:
+        """Embed the pieces whose wording is most promising, where that is not done yet."""
+        wanted: list[tuple[_Cut, int]] = []
+        for rank, (cut, base) in enumerate(rows):
+            limit = EMBEDDED_SIDE if rank else EMBEDDED
+            best = np.argsort(-base, kind="stable")[:limit]
+            wanted.extend((cut, int(row)) for row in best if int(row) not in cut.vectors)
+        if not wanted:
+            return
+        texts = [cut.plains[row][:EMBEDDED_CHARS] for cut, row in wanted]
+        for (cut, row), vector in zip(wanted, self._embedder.encode(texts), strict=True):
+            cut.vectors[row] = vector
 
 
 def quotable(passage: Passage) -> list[Unit]:
@@ -236,12 +243,35 @@ def _about(passage: Passage) -> str:
     return " ".join((*passage.title_path, passage.question))
 
 
-def _weights(asked: Sequence[str], rows: Sequence[frozenset[str]]) -> dict[str, float]:
-    """How much each asked word tells pieces apart: inverse frequency among them, summing to 1."""
+def _weights(question: str, focus: str, rows: Sequence[frozenset[str]]) -> dict[str, float]:
+    """How much each asked word tells pieces apart: inverse frequency among them, summing to 1.
+
+    Words of `focus` count double: "and for business?" is about business.
+    """
+    asked = dict.fromkeys(content(question))
+    new = set(content(focus))
     seen = Counter(word for row in rows for word in row)
-    raw = {word: log(1 + (len(rows) + 1) / (seen[word] + 0.5)) for word in asked}
+    raw = {
+        word: log(1 + (len(rows) + 1) / (seen[word] + 0.5)) * (2 if word in new else 1)
+        for word in asked
+    }
     total = sum(raw.values())
     return {word: value / total for word, value in raw.items()} if total else {}
+
+
+def _worded(
+    passage: Passage, cut: _Cut, weight: dict[str, float], wanted: Sequence[re.Pattern[str]]
+) -> FloatArray:
+    """(pieces,) what wording and shape alone say about each piece."""
+    around = frozenset(content(_about(passage)))
+    return np.array(
+        [
+            WORDS * _covered(weight, cut.words[row], around)
+            + _shape_bonus(unit, cut.plains[row], wanted)
+            for row, unit in enumerate(cut.units)
+        ],
+        np.float32,
+    )
 
 
 def _covered(weight: dict[str, float], words: frozenset[str], around: frozenset[str]) -> float:
@@ -264,7 +294,7 @@ def _shape_bonus(unit: Unit, text: str, wanted: Sequence[re.Pattern[str]]) -> fl
 def _main_piece(one: _Scored, question: str) -> Piece:
     passage = one.hit.passage
     shown = one.cut.units
-    best = int(one.scores.argmax())
+    best = one.best
     limit = FAQ_WHOLE if passage.question else PAGE_WHOLE
     if sum(len(unit.whole) for unit in shown) <= limit:
         rows = list(range(len(shown)))
@@ -273,21 +303,19 @@ def _main_piece(one: _Scored, question: str) -> Piece:
     text = _joined(one, rows, question)
     if not passage.question and not shown[rows[0]].heading:
         text = _with_heading(text, passage, question)
-    return Piece(text, passage, one.cut.plains[best][:300], one.best)
+    return Piece(text, passage, one.cut.plains[best][:300], one.top)
 
 
-def _side_piece(one: _Scored, pieces: list[Piece], said: list[FloatArray]) -> Piece | None:
+def _side_piece(one: _Scored, pieces: list[Piece]) -> Piece | None:
     """What a further passage adds; None if it only repeats what is quoted already."""
-    best = int(one.scores.argmax())
-    vector = one.cut.vectors[best]
+    best = one.best
     words = one.cut.words[best]
-    for piece, other in zip(pieces, said, strict=True):
+    for piece in pieces:
         quoted = frozenset(content(plain(piece.text)))
-        if float(vector @ other) > SAME or len(words & quoted) >= 0.8 * len(words):
+        if len(words & quoted) >= SAME * len(words):
             return None
-    said.append(vector)
     rows = _pick(one, best, SIDE_BUDGET)
-    return Piece(_joined(one, rows, ""), one.hit.passage, one.cut.plains[best][:300], one.best)
+    return Piece(_joined(one, rows, ""), one.hit.passage, one.cut.plains[best][:300], one.top)
 
 
 def _pick(one: _Scored, best: int, budget: int) -> list[int]:
@@ -296,7 +324,7 @@ def _pick(one: _Scored, best: int, budget: int) -> list[int]:
     chosen: set[int] = set()
     used = 0
     for row in map(int, np.argsort(-one.scores, kind="stable")):
-        if one.scores[row] < one.best - NEAR:
+        if one.scores[row] < one.top - NEAR:
             break
         wanted = [row, *_leant_on(shown, row)]
         size = sum(len(shown[i].whole) for i in wanted if i not in chosen)
@@ -336,7 +364,7 @@ def _joined(one: _Scored, rows: Iterable[int], question: str) -> str:
             out.append(f"**{plain(unit.heading)}**")
             block = -1
         heading = unit.heading
-        text = _shortened(unit, question)
+        text = _balanced(_shortened(unit, question))
         if unit.kind is Kind.SENTENCE and unit.block == block:
             out[-1] += " " + text
         else:
@@ -365,6 +393,11 @@ def _shortened(unit: Unit, question: str) -> str:
         kept.append(row)
     text = "\n".join(unit.items[row] for row in sorted(kept))
     return f"{unit.lead}\n\n{text}" if unit.lead else text
+
+
+def _balanced(text: str) -> str:
+    """A sentence cut out of a bold stretch does not keep half of its marks."""
+    return text.replace("**", "") if text.count("**") % 2 else text
 
 
 def _with_heading(text: str, passage: Passage, question: str) -> str:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bot.cite import MARKER, Citer, mark
-from bot.words.facts import Facts, facts, opposed
-from bot.words.lexicon import content, language
 from bot.prompt import UNKNOWN
 from bot.units import Kind, Unit, plain, units
+from bot.words.facts import Facts, facts, opposed
+from bot.words.lexicon import content, language
 from knowledge.types import Passage
 
 if TYPE_CHECKING:
@@ -210,29 +210,26 @@ class _Work:
     def _held_by(self, number: int, claim: str, raw: str) -> _Support | None:
         passages = self._passages
         stated = facts(claim, names=language(claim) != "de")
-        addresses_and_code = facts(raw)
-        if not _carries(passages, number, stated, addresses_and_code):
+        if not _carries(passages, number, stated, facts(raw)):
             return None
         words = frozenset(content(claim))
         rows = [row for row, (n, _) in enumerate(passages.lines) if n == number]
-        if not rows:
-            return None
-        covered = len(words & passages.body_words[number]) / len(words) if words else 1.0
         overlaps = {row: len(words & passages.words[row]) / (len(words) or 1) for row in rows}
         same = [row for row in rows if facts(passages.lines[row][1]).negated == stated.negated]
         best = max(same, key=lambda row: overlaps[row], default=None)
         against = max((overlaps[row] for row in rows if row not in same), default=0.0)
+        # The sentence about this must not say the opposite.
         if best is None or against > overlaps[best] + 0.15:
-            return None  # the sentence about this says the opposite
-        if opposed(claim, passages.lines[best][1]):
             return None
         line = passages.lines[best][1]
+        if opposed(claim, line):
+            return None
+        covered = len(words & passages.body_words[number]) / len(words) if words else 1.0
         if covered >= COVERED and overlaps[best] >= COVERED_SENTENCE:
             return _Support(number, line, covered + overlaps[best])
         row, close = self._closest(claim, same)
-        if (covered >= COVERED and close >= CLOSE) or (
-            close >= PARAPHRASE and covered >= COVERED_PARAPHRASE
-        ):
+        meant = covered >= COVERED and close >= CLOSE
+        if meant or (close >= PARAPHRASE and covered >= COVERED_PARAPHRASE):
             return _Support(number, passages.lines[row][1], covered + close)
         return None
 

@@ -11,12 +11,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.types import Turn
+from bot.units import sentences
 from bot.words.followup import Candidate, standalone, topic_of
 from bot.words.lexicon import content, language, tokens
 from bot.words.orders import without_orders
 from bot.words.smalltalk import Talk, peel, wants_human_now
-from bot.types import Turn
-from bot.units import sentences
 
 PARTS = 4  # questions answered from one message
 SEARCHED = 1200  # characters of one question that are searched for
@@ -48,14 +48,18 @@ _LINES = re.compile(r"\s*\n\s*")
 _NUMBERED = re.compile(r"(?:^|\n)\s*(?:\(?\d{1,2}[.):]|[-*•])\s+")
 _ASKS = re.compile(r"[?？]\W*$")
 _QUESTION_START = (
-    r"(?:what|when|where|who|whom|whose|why|which|how|can|could|do|does|did|is|are|will|would|should|may|am i"
-    r"|qué|cuándo|dónde|quién|por qué|cuál|cuáles|cómo|cuánto|cuánta|cuántos|puedo|pueden|hay|tienen"
+    r"(?:what|when|where|who|whom|whose|why|which|how|can|could|do|does|did|is|are|will|would"
+    r"|should|may|am i"
+    r"|qué|cuándo|dónde|quién|por qué|cuál|cuáles|cómo|cuánto|cuánta|cuántos|puedo|pueden|hay"
+    r"|tienen"
     r"|was|wann|wo|wer|warum|welche[rs]?|wie|kann|können|gibt|ist|sind|darf|muss|habt|haben"
     r"|что|когда|где|кто|почему|какой|какая|какие|как|сколько|можно|есть ли|могу|можете)"
 )
 _JOINED = re.compile(
-    rf"(?:\s*[,;]\s*|\s+)(?:and(?: also| then)?|also|plus|as well as|y(?: también)?|und(?: auch)?|и(?: ещё| еще| также)?|а)\s+"
-    rf"(?:(?:also|además|también|außerdem|auch|ещё|еще)\s+)?(?={_QUESTION_START}\b(?!\s+(?:to|not)\b))",
+    rf"(?:\s*[,;]\s*|\s+)(?:and(?: also| then)?|also|plus|as well as|y(?: también)?"
+    rf"|und(?: auch)?|и(?: ещё| еще| также)?|а)\s+"
+    rf"(?:(?:also|además|también|außerdem|auch|ещё|еще)\s+)?(?={_QUESTION_START}\b(?!\s+(?:to"
+    rf"|not)\b))",
     re.IGNORECASE,
 )
 _JOINED_ZH = re.compile(
@@ -63,7 +67,8 @@ _JOINED_ZH = re.compile(
 )
 _STARTS = re.compile(rf"^\W*(?:(?:and|also|y|und|и|а|but)\s+)?{_QUESTION_START}\b", re.IGNORECASE)
 _ASIDE = re.compile(
-    r"^\W*(?:(?:also|and|plus|oh and|one more thing|another question|second(?:ly)?|first(?:ly)?|next|además|también"
+    r"^\W*(?:(?:also|and also|oh and|one more thing|another question|second(?:ly)?|first(?:ly)?"
+    r"|next|además|también"
     r"|otra pregunta|außerdem|noch eine frage|ещё вопрос|еще вопрос|также)[\s,:;.-]+)+",
     re.IGNORECASE,
 )
@@ -147,8 +152,10 @@ def _is_question(text: str) -> bool:
 
 
 _REQUEST = re.compile(
-    r"\b(?:i (?:want|need|would like|'d like)|please|tell me|explain|show me|need to know|wondering|interested in"
-    r"|quiero|necesito|explíqu|dígame|ich (?:möchte|will|brauche)|erklär|хочу|нужно|расскажите|объясните)\b|我想|请|告诉",
+    r"\b(?:i (?:want|need|would like|'d like)|please|tell me|explain|show me|need to know"
+    r"|wondering|interested in"
+    r"|quiero|necesito|explíqu|dígame|ich (?:möchte|will|brauche)|erklär|хочу|нужно|расскажите"
+    r"|объясните)\b|我想|请|告诉",
     re.IGNORECASE,
 )
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from markdown_it import MarkdownIt
 
-from bot.words.lexicon import is_unspaced
+from bot.words.lexicon import is_unspaced, words_of
 
 
 class Kind(StrEnum):
@@ -46,10 +46,16 @@ class Unit:
 
 
 _ABBREVIATIONS = frozenset(
-    ["e.g", "i.e", "etc", "vs", "approx", "no", "nos", "fig", "mr", "mrs", "ms", "dr", "prof", "st", "inc", "ltd", "co", "corp", "dept", "est", "al", "cf", "z.b", "d.h", "u.a", "bzw", "ca", "ggf", "evtl", "usw", "nr", "str", "tel", "inkl", "max", "min", "abs", "art", "zzgl", "p.ej", "ej", "sr", "sra", "srta", "ud", "uds", "pág", "núm", "aprox", "т.е", "т.д", "т.п", "т.к", "др", "стр", "им", "ул", "г", "руб", "коп", "напр", "u.s", "a.m", "p.m", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"]
+    words_of(
+        """e.g i.e etc vs approx no nos fig mr mrs ms dr prof st inc ltd co corp dept est al
+    cf z.b d.h u.a bzw ca ggf evtl usw nr str tel inkl max min abs art zzgl p.ej ej
+    sr sra srta ud uds pág núm aprox т.е т.д т.п т.к др стр им ул г руб коп напр u.s
+    a.m p.m jan feb mar apr jun jul aug sep sept oct nov dec"""
+    )
 )
 _END = re.compile(r"([.!?…]+[\"'”’»)\]*_]*)(?=\s+\S)|([。！？；]+[”’」』）]*)")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*+•·‣]|\d{1,3}[.)])\s+")
+_GOES_ON = re.compile(r"[^\W\d_A-ZÀ-ÖØ-ÞА-ЯЁ\u3400-\u9fff]|[,;)]")
 _INNER_HEADING = re.compile(r"^#{1,6}\s+|\s+#+\s*$")
 
 
@@ -126,9 +132,11 @@ def _blocks(markdown: str) -> Iterator[tuple[str, int, int]]:
 
 def _paragraph(text: str, block: int, heading: str) -> Iterator[Unit]:
     plain = "\n".join(re.sub(r"^\s*>\s?", "", line) for line in text.split("\n"))
-    # Text files write lists that Markdown reads as one paragraph: short lines of their own.
+    # Text files write lists that Markdown reads as one paragraph: short lines of their own,
+    # none of which goes on in lower case as a wrapped sentence does.
     lines = [line.strip() for line in plain.split("\n") if line.strip()]
-    hard = len(lines) > 1 and sum(map(len, lines)) / len(lines) < 60
+    short = len(lines) > 1 and sum(map(len, lines)) / len(lines) < 60
+    hard = short and not any(_GOES_ON.match(line) for line in lines[1:])
     pieces = lines if hard else [" ".join(lines)]
     for piece in pieces:
         for sentence in sentences(piece):

@@ -15,8 +15,10 @@ from bot.words.lexicon import content, fold, stem
 
 _NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:[ ,.'’\u00a0\u202f]\d{3})+(?!\d)|\d+)(?:[.,:]\d+)*")
 _ADDRESS = re.compile(
-    r"https?://[^\s<>\"'`)\]}，。；、]+|(?<![\w@])www\.[^\s<>\"'`)\]}，。]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
-    r"|(?<![\w@./-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|app|co|eu|de|es|ru|cn|uk|fr|info|example|test)"
+    r"https?://[^\s<>\"'`)\]}，。；、]+|(?<![\w@])www\.[^\s<>\"'`)\]}，。]+"
+    r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w@./-])(?:[a-z0-9-]+\.)+(?:com|org|net|io|dev|app|co|eu|de|es|ru|cn|uk|fr|info"
+    r"|example|test)"
     r"(?:/[^\s<>\"'`)\]}，。；、]*)?(?![\w-])",
     re.IGNORECASE,
 )
@@ -29,7 +31,8 @@ _UNITS = {
     "minute": "minutes? mins? minutos? minuten? минут\\w* 分钟",
     "hour": "hours? hrs? horas? stunden? час\\w* 小时",
     "day": "days? d[ií]as? tage?n? день дн\\w+ 天 日",
-    "workday": "(?:business|working|work)[\\s-]days? d[ií]as?[\\s-](?:hábiles|laborables) werktage?n?"
+    "workday": "(?:business|working|work)[\\s-]days? d[ií]as?[\\s-](?:hábiles"
+    "|laborables) werktage?n?"
     " arbeitstage?n? рабочи\\w+[\\s-](?:день|дн\\w+) (?:个)?工作日",
     "week": "weeks? semanas? wochen? недел\\w+ (?:个)?(?:星期|周)",
     "month": "months? mes(?:es)? monate?n? месяц\\w* (?:个)?月",
@@ -68,7 +71,8 @@ _COUNT_WORDS = (
 )
 _WORD_NUMBERS = {word: number for number, words in _COUNT_WORDS for word in words.split()}
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|unable|unavailable|impossible|\w+n['’]t"
+    r"\b(?:not|no|never|none|neither|nor|without|cannot|nothing|nobody|unable|unavailable"
+    r"|impossible|\w+n['’]t"
     r"|nunca|ningun\w*|ningún|tampoco|sin|jamás|nadie|nicht|kein\w*|nie|niemals|ohne|weder|niemand"
     r"|не|нет|нельзя|никогда|без|ни|никто|невозможно)\b|不|没有|无法|无需|未|禁止|(?<!非)非(?!常)",
     re.IGNORECASE,

@@ -78,6 +78,11 @@ _UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
 _DASHES = str.maketrans({"‐": "-", "‑": "-", "–": "-", "—": "-", "−": "-", "’": "'"})
 
 
+def words_of(text: str) -> tuple[str, ...]:
+    """A list of words written as one string with spaces between them."""
+    return tuple(text.split())
+
+
 def fold(text: str) -> str:
     """Lower case, full-width forms made plain, dashes and apostrophes made one kind."""
     return unicodedata.normalize("NFKC", text).translate(_DASHES).casefold()
@@ -137,11 +142,13 @@ def stem(word: str) -> str:
     return _cut(word, ("es", "en", "er", "s", "e", "n"), keep=4)
 
 
-_RU_ENDINGS = tuple(
-    ["иями", "ями", "ами", "ией", "иях", "ого", "его", "ому", "ему", "ыми", "ими", "ать", "ять", "ить", "еть", "ует", "ают", "яют", "ешь", "ете", "ите", "ие", "ые", "ой", "ей", "ом", "ем", "ам", "ям", "ах", "ях", "ую", "юю", "ая", "яя", "ов", "ев", "ий", "ый", "ою", "ею", "ть", "ся", "ет", "ит", "ут", "ют", "ат", "ят", "а", "я", "о", "е", "и", "ы", "у", "ю", "ь", "й"]
+_RU_ENDINGS = words_of(
+    """иями ями ами ией иях ого его ому ему ыми ими ать ять ить еть ует ают яют ешь ете
+    ите ие ые ой ей ом ем ам ям ах ях ую юю ая яя ов ев ий ый ою ею ть ся ет ит ут ют
+    ат ят а я о е и ы у ю ь й"""
 )
-_EN_ENDINGS = (
-    ["ations", "ation", "ments", "ment", "ingly", "edly", "ings", "ing", "ies", "ied", "ers", "er", "ed", "es", "ly", "s", "e", "y", "n", "al"]
+_EN_ENDINGS = words_of(
+    """ations ation ments ment ingly edly ings ing ies ied ers er ed es ly s e y n al"""
 )
 
 

@@ -58,7 +58,8 @@ _THANKS = {
 }
 _GOODBYE = {
     "en": r"(?:good ?)?bye(?:[ -]?bye)?|see (?:you|ya)(?: later| soon)?|farewell|cya"
-    r"|have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)|that'?s (?:all|it)(?: for now)?"
+    r"|have a (?:nice|good|great|lovely) (?:day|one|evening|weekend)|that'?s (?:all"
+    r"|it)(?: for now)?"
     r"|(?:best|kind|warm)? ?regards|that will be all",
     "zh": r"再见|拜拜|回头见|下次见|没有了|没事了",
     "es": r"adi[oó]s|hasta (?:luego|pronto|mañana|la vista)|chao|eso es todo|nada más"
@@ -69,19 +70,25 @@ _GOODBYE = {
     r"|с уважением",
 }
 _ACKNOWLEDGED = {
-    "en": r"ok(?:ay|ey)?|k|great|perfect|awesome|cool|nice|got it|understood|i see|alright|all right"
+    "en": r"ok(?:ay|ey)?|k|great|perfect|awesome|cool|nice|got it|understood|i see|alright"
+    r"|all right"
     r"|good|excellent|wonderful|super|fine|sounds good|that (?:helps|helped|works|worked)"
-    r"|very helpful|makes sense|wow|yes|yep|yeah|no|nope|sure|no problem|never ?mind|it works(?: now)?",
-    "zh": r"好的?|好吧|行|可以|明白了?|了解了?|知道了|嗯+|是的?|对|不用了|没问题|太好了|收到|不是|没有",
+    r"|very helpful|makes sense|wow|yes|yep|yeah|no|nope|sure|no problem|never ?mind"
+    r"|it works(?: now)?",
+    "zh": r"好的?|好吧|行|可以|明白了?|了解了?|知道了|嗯+|是的?|对|不用了|没问题|太好了|收到"
+    r"|不是|没有",
     "es": r"vale|ok|perfecto|genial|entendido|de acuerdo|muy bien|bien|estupendo|s[ií]|no|claro",
     "de": r"ok(?:ay)?|super|perfekt|prima|verstanden|alles klar|gut|sehr gut|toll|passt|klar|ja"
     r"|nein|genau",
-    "ru": r"ок(?:ей)?|хорошо|отлично|понятно|понял[аи]?|ясно|супер|ладно|прекрасно|да|нет|замечательно",
+    "ru": r"ок(?:ей)?|хорошо|отлично|понятно|понял[аи]?|ясно|супер|ладно|прекрасно|да|нет"
+    r"|замечательно",
 }
 _FILLER = {
-    "en": r"there|all|everyone|everybody|team|folks|guys|bot|sir|madam|again|please|pls|well|so|then"
+    "en": r"there|all|everyone|everybody|team|folks|guys|bot|sir|madam|again|please|pls|well|so"
+    r"|then"
     r"|friend|assistant|deskhand|support|and|very|really|oh|um+|hmm+|ah|just",
-    "zh": r"请问|请|麻烦(?:您|你)?|客服|打扰(?:一下|了)?|想问(?:一下|下)?|我想问(?:一下|下)?|啊|呀|哦|哈|啦|了|呢",
+    "zh": r"请问|请|麻烦(?:您|你)?|客服|打扰(?:一下|了)?|想问(?:一下|下)?|我想问(?:一下|下)?|啊"
+    r"|呀|哦|哈|啦|了|呢",
     "es": r"por favor|a todos|equipo|bot|amigos?|muy|pues|y|de nuevo",
     "de": r"bitte|zusammen|liebes team|team|bot|an alle|und|nochmals?|sehr|mal|also",
     "ru": r"пожалуйста|всем|бот|коллеги|и|очень|вам|ну",
@@ -90,7 +97,8 @@ _FILLER = {
 # first kind only before a pause, the second running into the question.
 _PAUSED = (
     r"i (?:just )?(?:have|had|'ve got) (?:a|one|another|a quick|two|some) (?:quick )?questions?"
-    r"|(?:just )?(?:a )?quick question|can (?:i|you) (?:ask|answer)(?: you)? (?:something|a question)"
+    r"|(?:just )?(?:a )?quick question|can (?:i|you) (?:ask|answer)(?: you)? (?:something"
+    r"|a question)"
     r"|(?:can|could|would) you (?:please )?help(?: me)?(?: out)?|i need (?:some |your )?help"
     r"|please help(?: me)?|tengo una (?:pregunta|duda|consulta)|¿?me puede(?:s)? ayudar"
     r"|ich habe (?:mal )?eine frage|(?:eine )?frage|(?:kannst du|können sie) mir(?: bitte)? helfen"
@@ -100,79 +108,156 @@ _PAUSED = (
 _RUNNING = (
     r"(?:could|can) you (?:please )?tell me|(?:please )?tell me|i(?:'d| would) like to know"
     r"|i want(?:ed)? to know|i(?:'m| am) wondering|i was wondering|do you know|any idea"
-    r"|me puede(?:s)? decir|quería saber|quisiera saber|(?:kannst du|können sie) mir(?: bitte)? sagen"
+    r"|me puede(?:s)? decir|quería saber|quisiera saber|(?:kannst du"
+    r"|können sie) mir(?: bitte)? sagen"
     r"|ich (?:möchte|wollte|würde gerne) wissen|подскажите|скажите|帮我查一下"
 )
 
 _CAPABILITY = (
-    r"(?:so )?what (?:can|do|could) you (?:do|know|help(?: me)?(?: with)?|answer|offer)(?: for me)?"
-    r"|what (?:can|could|should) i (?:ask|do here|ask you)(?: you)?(?: about)?|how (?:can|do) you help(?: me)?"
-    r"|how do(?:es)? (?:you|this(?: bot| chat)?) work|what are you(?: for)?|who are you|help(?: me)?|menu"
-    r"|what(?:'s| is) (?:this|your purpose|your job)|what do you know(?: about)?|can you help(?: me)?"
-    r"|what (?:kind|sort) of questions can (?:i ask|you answer)(?: you)?|i need (?:some )?help",
-    r"你(?:能|可以|会)(?:做|干|帮我做|回答)?(?:些)?(?:什么|啥|哪些问题)|你有什么(?:功能|用)|你是谁|帮助|怎么用你?"
-    r"|您(?:能|可以)(?:做|帮我做|回答)?(?:些)?什么|您是谁|我(?:能|可以)问(?:你|您)?(?:些)?什么",
-    r"¿?qu[eé] (?:puedes|puede|sabes|sabe)(?: usted)? hacer(?: por m[ií])?|¿?qui[eé]n (?:eres|es usted)|ayuda"
-    r"|¿?en qu[eé] (?:me )?puede(?:s)? ayudar(?:me)?|¿?para qu[eé] sirves|¿?qu[eé] (?:te )?puedo preguntar(?:te)?"
-    r"|¿?c[oó]mo (?:me )?puede(?:s)? ayudar(?:me)?|¿?qu[eé] (?:eres|haces)",
-    r"was (?:kannst|können) (?:du|sie)(?: (?:tun|machen|alles|für mich tun|so))*|wer (?:bist du|sind sie)|hilfe"
-    r"|wobei (?:kannst du|können sie)(?: mir)? helfen|wie (?:kannst du|können sie)(?: mir)? helfen"
-    r"|was (?:bist du|machst du|kann ich (?:dich|sie|hier) fragen)|wie funktionierst du",
-    r"(?:а )?что (?:ты|вы) (?:умее(?:шь|те)|може(?:шь|те)|дела(?:ешь|ете)|знае(?:шь|те))(?: делать)?|кто (?:ты|вы)"
-    r"(?: такой| такая| такие)?|помощь|чем (?:ты|вы) може(?:шь|те)(?: мне)? помочь"
-    r"|как (?:ты|вы) може(?:шь|те)(?: мне)? помочь|что (?:тебя|вас) можно спросить",
+    (
+        r"(?:so )?what (?:can|do|could) you (?:do|know|help(?: me)?(?: with)?|answer"
+        r"|offer)(?: for me)?"
+        r"|what (?:can|could|should) i (?:ask|do here|ask you)(?: you)?(?: about)?|how (?:can"
+        r"|do) you help(?: me)?"
+        r"|how do(?:es)? (?:you|this(?: bot| chat)?) work|what are you(?: for)?|who are you"
+        r"|help(?: me)?|menu"
+        r"|what(?:'s| is) (?:this|your purpose|your job)|what do you know(?: about)?"
+        r"|can you help(?: me)?"
+        r"|what (?:kind|sort) of questions can (?:i ask|you answer)(?: you)?|i need (?:some )?help"
+    ),
+    (
+        r"你(?:能|可以|会)(?:做|干|帮我做|回答)?(?:些)?(?:什么|啥|哪些问题)|你有什么(?:功能|用)"
+        r"|你是谁|帮助|怎么用你?"
+        r"|您(?:能|可以)(?:做|帮我做|回答)?(?:些)?什么|您是谁|我(?:能|可以)问(?:你|您)?(?:些)?什么"
+    ),
+    (
+        r"¿?qu[eé] (?:puedes|puede|sabes|sabe)(?: usted)? hacer(?: por m[ií])?|¿?qui[eé]n (?:eres"
+        r"|es usted)|ayuda"
+        r"|¿?en qu[eé] (?:me )?puede(?:s)? ayudar(?:me)?|¿?para qu[eé] sirves"
+        r"|¿?qu[eé] (?:te )?puedo preguntar(?:te)?"
+        r"|¿?c[oó]mo (?:me )?puede(?:s)? ayudar(?:me)?|¿?qu[eé] (?:eres|haces)"
+    ),
+    (
+        r"was (?:kannst|können) (?:du|sie)(?: (?:tun|machen|alles|für mich tun|so))*|wer (?:bist du"
+        r"|sind sie)|hilfe"
+        r"|wobei (?:kannst du|können sie)(?: mir)? helfen|wie (?:kannst du"
+        r"|können sie)(?: mir)? helfen"
+        r"|was (?:bist du|machst du|kann ich (?:dich|sie|hier) fragen)|wie funktionierst du"
+    ),
+    (
+        r"(?:а )?что (?:ты|вы) (?:умее(?:шь|те)|може(?:шь|те)|дела(?:ешь|ете)|знае(?:шь"
+        r"|те))(?: делать)?|кто (?:ты|вы)"
+        r"(?: такой| такая| такие)?|помощь|чем (?:ты|вы) може(?:шь|те)(?: мне)? помочь"
+        r"|как (?:ты|вы) може(?:шь|те)(?: мне)? помочь|что (?:тебя|вас) можно спросить"
+    ),
 )
 _HOW_ARE_YOU = (
-    r"how are (?:you|things)(?: doing)?(?: today)?|how(?:'s| is) it going|how do you do|what'?s up|sup",
+    (
+        r"how are (?:you|things)(?: doing)?(?: today)?|how(?:'s| is) it going|how do you do"
+        r"|what'?s up|sup"
+    ),
     r"你(?:还)?好吗|您好吗|最近怎么样|怎么样",
-    r"¿?c[oó]mo (?:est[aá]s?|te va|le va)(?: usted)?(?: hoy)?|¿?qu[eé] tal(?: est[aá]s?)?|¿?todo bien",
+    (
+        r"¿?c[oó]mo (?:est[aá]s?|te va|le va)(?: usted)?(?: hoy)?|¿?qu[eé] tal(?: est[aá]s?)?"
+        r"|¿?todo bien"
+    ),
     r"wie geht(?:'s|s| es)(?: dir| ihnen)?(?: heute)?|alles gut|was geht",
     r"как (?:дела|ты|вы|поживаешь|поживаете|жизнь)(?: у вас| у тебя)?",
 )
 _IS_BOT = (
-    r"(?:are|r) (?:you|u) (?:really |actually |just )?(?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine"
-    r"|chat ?bot|real|computer|program|automated|alive|someone real)"
-    r"(?: or (?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine))?"
-    r"|am i (?:talking|speaking|chatting) (?:to|with) (?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine)"
-    r"(?: or (?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine))?|is this (?:an? )?(?:bot|robot|ai|real person|human)"
-    r"|are you (?:chatgpt|gpt|an? llm|claude|gemini)",
-    r"你是(?:不是)?(?:一个)?(?:机器人|真人|人工|人|ai|人工智能|人类|电脑)(?:吗|么|还是.{1,5})?|您是(?:不是)?(?:机器人|真人|人工)(?:吗)?"
-    r"|是真人吗|这是机器人吗",
-    r"¿?(?:eres|es usted) (?:un |una )?(?:bot|robot|humano|persona(?: real)?|ia|máquina|m[aá]quina)"
-    r"(?: o (?:un |una )?(?:bot|robot|humano|persona|máquina))?|¿?estoy hablando con (?:un |una )?(?:bot|robot|persona|humano)",
-    r"(?:bist du|sind sie) (?:ein |eine )?(?:echter |echte )?(?:bot|roboter|mensch|ki|maschine|person|computer)"
-    r"(?: oder (?:ein |eine )?(?:bot|roboter|mensch|ki|maschine))?|spreche ich mit (?:einem |einer )?(?:bot|roboter|menschen|maschine|ki)",
-    r"(?:ты|вы) (?:бот|робот|человек|ии|машина|живой|живой человек|настоящий человек)(?: или (?:бот|робот|человек))?"
-    r"|это бот|я говорю с (?:ботом|роботом|человеком)",
+    (
+        r"(?:are|r) (?:you|u) (?:really |actually |just )?(?:an? )?(?:real )?(?:bot|robot|human"
+        r"|person|ai|machine"
+        r"|chat ?bot|real|computer|program|automated|alive|someone real)"
+        r"(?: or (?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine))?"
+        r"|am i (?:talking|speaking|chatting) (?:to|with) (?:an? )?(?:real )?(?:bot|robot|human"
+        r"|person|ai|machine)"
+        r"(?: or (?:an? )?(?:real )?(?:bot|robot|human|person|ai|machine))?|is this (?:an? )?(?:bot"
+        r"|robot|ai|real person|human)"
+        r"|are you (?:chatgpt|gpt|an? llm|claude|gemini)"
+    ),
+    (
+        r"你是(?:不是)?(?:一个)?(?:机器人|真人|人工|人|ai|人工智能|人类|电脑)(?:吗|么"
+        r"|还是.{1,5})?|您是(?:不是)?(?:机器人|真人|人工)(?:吗)?"
+        r"|是真人吗|这是机器人吗"
+    ),
+    (
+        r"¿?(?:eres|es usted) (?:un |una )?(?:bot|robot|humano|persona(?: real)?|ia|máquina"
+        r"|m[aá]quina)"
+        r"(?: o (?:un |una )?(?:bot|robot|humano|persona|máquina))?|¿?estoy hablando con (?:un "
+        r"|una )?(?:bot|robot|persona|humano)"
+    ),
+    (
+        r"(?:bist du|sind sie) (?:ein |eine )?(?:echter |echte )?(?:bot|roboter|mensch|ki|maschine"
+        r"|person|computer)"
+        r"(?: oder (?:ein |eine )?(?:bot|roboter|mensch|ki|maschine))?|spreche ich mit (?:einem "
+        r"|einer )?(?:bot|roboter|menschen|maschine|ki)"
+    ),
+    (
+        r"(?:ты|вы) (?:бот|робот|человек|ии|машина|живой|живой человек"
+        r"|настоящий человек)(?: или (?:бот|робот|человек))?"
+        r"|это бот|я говорю с (?:ботом|роботом|человеком)"
+    ),
 )
 _PERSON = (
-    r"(?:an? |the |some |your )?(?:real |actual |live |human )?(?:human|person|agent|people|someone|somebody|representative"
-    r"|operator|human being|support agent|customer service(?: agent| representative)?|support(?: team| staff)?"
-    r"|employee|staff(?: member)?|advisor|rep|member of staff|colleague|manager|supervisor)(?: please)?"
+    r"(?:an? |the |some |your )?(?:real |actual |live |human )?(?:human|person|agent|people"
+    r"|someone|somebody|representative"
+    r"|operator|human being|support agent|customer service(?: agent| representative)?"
+    r"|support(?: team| staff)?"
+    r"|employee|staff(?: member)?|advisor|rep|member of staff|colleague|manager"
+    r"|supervisor)(?: please)?"
 )
 _HUMAN = (
-    rf"(?:(?:can|could|may) i |i (?:want|need|would like|wanna|wish|'d like|have)(?: to)? |i'd (?:like|prefer|rather)(?: to)? |let me |"
-    rf"(?:please )?(?:can|could|would) you (?:please )?|please )*"
-    rf"(?:(?:talk|speak|chat)(?: directly)?(?: to| with)|connect(?: me)?(?: to| with)|transfer(?: me)? to|get(?: me)?|"
-    rf"(?:be )?(?:connected|transferred|put through)(?: to| with)|put me through to|hand(?: me)? over to|"
-    rf"give me|call|contact|escalate(?: this)? to|i want|i need) {_PERSON}"
-    rf"(?: right now| now| instead| about (?:this|it|that))?",
-    r"(?:a )?(?:real |live |actual )?(?:human|person|human being|human agent|live agent|operator|agent|representative)(?: please| now)?"
-    r"|is there (?:a |any)(?:real )?(?:human|person|one|body)(?: here| there| i can (?:talk|speak) (?:to|with))?"
-    r"|human support|live (?:chat|support)|hand ?over",
-    r"(?:我?(?:要|想要?|需要)?(?:转|找|接|联系|叫)?(?:一下|一个|个)?)?(?:转接?|和|跟|与)?(?:人工|真人)(?:客服|服务|坐席)?(?:聊|说话|谈)?(?:吧|服务)?"
-    r"|(?:我?(?:要|想)?(?:转|找|接|叫))(?:客服|人)(?:人员)?",
-    r"(?:(?:quiero|quisiera|necesito|puedo|me gustaría|podría) )?(?:hablar|chatear|contactar|comunicarme)(?: directamente)? con "
-    r"(?:un |una |el |la |alguien|algún )?(?:humano|persona(?: real| humana)?|agente|operador|representante|alguien|soporte|asesor)?"
-    r"|(?:un |una )?(?:humano|persona real|agente|agente humano|operador)"
-    r"|p[aá]s(?:a|e)me con (?:un |una )?(?:humano|persona|agente|operador)",
-    r"(?:(?:ich (?:möchte|will|würde gerne?)|kann ich|könnte ich) )?(?:bitte )?(?:mit )?(?:einem |einen |einer |jemandem|jemand |ein )?"
-    r"(?:echten |richtigen )?(?:mensch(?:en)?|mitarbeiter(?:in)?|person|berater|agenten|(?:dem )?(?:support|kundenservice)"
-    r"(?= sprech| red| chat)|jemandem(?= sprech| red| chat))(?: (?:sprechen|reden|chatten|verbunden werden|bitte))*|(?:bitte )?verbinden sie mich(?: mit (?:einem |einer )?\w+)?",
-    r"(?:(?:я )?(?:хочу|хотел(?:а)? бы|можно|могу(?: ли)?(?: я)?|мне нужно|нужно) )?(?:поговорить|связаться|пообщаться|чат) с "
-    r"(?:живым )?(?:человеком|оператором|сотрудником|кем-нибудь|кем-то|поддержкой|менеджером|специалистом)"
-    r"|(?:живой )?(?:человек|оператор)(?:а)?|позовите (?:человека|оператора|менеджера)|соедините (?:меня )?с (?:человеком|оператором)"
-    r"|переключите (?:меня )?на (?:оператора|человека)|(?:мне )?нужен (?:живой )?(?:человек|оператор)",
+    (
+        rf"(?:(?:can|could|may) i |i (?:want|need|would like|wanna|wish|'d like|have)(?: to)? "
+        rf"|i'd (?:like|prefer|rather)(?: to)? |let me |"
+        rf"(?:please )?(?:can|could|would) you (?:please )?|please )*"
+        rf"(?:(?:talk|speak|chat)(?: directly)?(?: to| with)|connect(?: me)?(?: to| with)"
+        rf"|transfer(?: me)? to|get(?: me)?|"
+        rf"(?:be )?(?:connected|transferred|put through)(?: to| with)|put me through to"
+        rf"|hand(?: me)? over to|"
+        rf"give me|call|contact|escalate(?: this)? to|i want|i need) {_PERSON}"
+        rf"(?: right now| now| instead| about (?:this|it|that))?"
+    ),
+    (
+        r"(?:a )?(?:real |live |actual )?(?:human|person|human being|human agent|live agent"
+        r"|operator|agent|representative)(?: please| now)?"
+        r"|is there (?:a |any)(?:real )?(?:human|person|one|body)(?: here| there| i can (?:talk"
+        r"|speak) (?:to|with))?"
+        r"|human support|live (?:chat|support)|hand ?over"
+    ),
+    (
+        r"(?:我?(?:要|想要?|需要)?(?:转|找|接|联系|叫)?(?:一下|一个|个)?)?(?:转接?|和|跟"
+        r"|与)?(?:人工|真人)(?:客服|服务|坐席)?(?:聊"
+        r"|说话|谈)?(?:吧|服务)?"
+        r"|(?:我?(?:要|想)?(?:转|找|接|叫))(?:客服|人)(?:人员)?"
+    ),
+    (
+        r"(?:(?:quiero|quisiera|necesito|puedo|me gustaría|podría) )?(?:hablar|chatear|contactar"
+        r"|comunicarme)(?: directamente)? con "
+        r"(?:un |una |el |la |alguien|algún )?(?:humano|persona(?: real| humana)?|agente|operador"
+        r"|representante|alguien|soporte|asesor)?"
+        r"|(?:un |una )?(?:humano|persona real|agente|agente humano|operador)"
+        r"|p[aá]s(?:a|e)me con (?:un |una )?(?:humano|persona|agente|operador)"
+    ),
+    (
+        r"(?:(?:ich (?:möchte|will|würde gerne?)|kann ich"
+        r"|könnte ich) )?(?:bitte )?(?:mit )?(?:einem |einen |einer |jemandem|jemand |ein )?"
+        r"(?:echten |richtigen )?(?:mensch(?:en)?|mitarbeiter(?:in)?|person|berater|agenten"
+        r"|(?:dem )?(?:support|kundenservice)"
+        r"(?= sprech| red| chat)|jemandem(?= sprech| red| chat))(?: (?:sprechen|reden|chatten"
+        r"|verbunden werden|bitte))*|(?:bitte )?verbinden sie mich(?: mit (?:einem |einer )?\w+)?"
+    ),
+    (
+        r"(?:(?:я )?(?:хочу|хотел(?:а)? бы|можно|могу(?: ли)?(?: я)?|мне нужно"
+        r"|нужно) )?(?:поговорить|связаться|пообщаться|чат) с "
+        r"(?:живым )?(?:человеком|оператором|сотрудником|кем-нибудь|кем-то|поддержкой|менеджером"
+        r"|специалистом)"
+        r"|(?:живой )?(?:человек|оператор)(?:а)?|позовите (?:человека|оператора|менеджера)"
+        r"|соедините (?:меня )?с (?:человеком|оператором)"
+        r"|переключите (?:меня )?на (?:оператора|человека)|(?:мне )?нужен (?:живой )?(?:человек"
+        r"|оператор)"
+    ),
 )
 
 _GAP = r"[\s,.!?;:~。，！？、…·\-–—¡¿)(]*"
@@ -202,10 +287,8 @@ _OPENERS = re.compile(
     rf"|(?:{_RUNNING}){_WORD_END}{_GAP}(?:(?:if|whether|that|si|ob)\s+)?)",
     re.IGNORECASE,
 )
-_TRAILING = re.compile(
-    rf"{_GAP}(?:{'|'.join([*_THANKS.values(), _GOODBYE['en'], 'please', 'pls', 'por favor', 'bitte', 'пожалуйста'])}){_GAP}$",
-    re.IGNORECASE,
-)
+_CLOSERS = (*_THANKS.values(), _GOODBYE["en"], "please|pls|por favor|bitte|пожалуйста")
+_TRAILING = re.compile(rf"{_GAP}(?:{'|'.join(_CLOSERS)}){_GAP}$", re.IGNORECASE)
 _WHOLE = {
     Talk.HOW_ARE_YOU: _HOW_ARE_YOU,
     Talk.CAPABILITY: _CAPABILITY,
@@ -224,7 +307,8 @@ _EMOJI = {
     "👌": Talk.ACKNOWLEDGED,
 }
 _YES = re.compile(
-    rf"{_GAP}(?:yes|yeah|yep|sure|ok(?:ay)?|please(?: do)?|s[ií]|vale|claro|ja|gerne?|klar|да|конечно|давай(?:те)?"
+    rf"{_GAP}(?:yes|yeah|yep|sure|ok(?:ay)?|please(?: do)?|s[ií]|vale|claro|ja|gerne?|klar|да"
+    rf"|конечно|давай(?:те)?"
     rf"|好的?|是的?|可以|行|对)(?:[\s,]+(?:please|por favor|bitte|пожалуйста))?{_GAP}",
     re.IGNORECASE,
 )
@@ -235,15 +319,8 @@ def peel(message: str) -> Peeled:
     rest = message.strip()
     seen: list[tuple[Talk, str]] = []
     whole = _is_whole(rest)
-    while rest and whole is None:
-        step = _first(rest)
-        if step is None:
-            break
+    while rest and whole is None and (step := _step(rest)) is not None:
         talk, lang, end = step
-        # "Good" opens "good soil for tomatoes?" too: what follows decides if it is small talk.
-        if talk is Talk.ACKNOWLEDGED and end < len(rest) and not _breaks(rest, end):
-            if _first(rest[end:]) is None:
-                break
         if talk is not None:
             seen.append((talk, lang))
         rest = rest[end:]
@@ -252,16 +329,21 @@ def peel(message: str) -> Peeled:
         return Peeled("", *whole)
     if seen and not rest.strip(" \t\n.,!?…"):
         return Peeled("", *_strongest(seen))
-    if not rest.strip():  # a filler word on its own is a word somebody typed
-        rest = message.strip()
+    return Peeled(_unwrapped(rest) or message.strip(), None, "")
+
+
+def _unwrapped(rest: str) -> str:
+    """A question without "can you tell me" before it and "thanks" after it."""
     cut = _OPENERS.match(rest)
-    if cut and cut.end() < len(rest) and len(rest) - cut.end() > 3:
+    if cut and len(rest) - cut.end() > 3:
         rest = rest[cut.end() :]
-    trailing = _TRAILING.search(rest)
+    # Only the end is searched: a long message is not gone through for its thanks.
+    tail = max(0, len(rest) - 80)
+    trailing = _TRAILING.search(rest, tail)
     if trailing and trailing.start() > 3:
         mark = "?" if "?" in trailing.group()[:3] else ""
         rest = rest[: trailing.start()] + mark
-    return Peeled(rest.strip(), None, "")
+    return rest.strip()
 
 
 def wants_human_now(message: str, last_answer: str) -> bool:
@@ -271,28 +353,33 @@ def wants_human_now(message: str, last_answer: str) -> bool:
     return any(one.offer in last_answer for one in SPOKEN.values())
 
 
-def _first(text: str) -> tuple[Talk | None, str, int] | None:
+def _step(text: str) -> tuple[Talk | None, str, int] | None:
+    """The pleasantry that opens a text: what it is, its language and where it ends."""
     for talk, patterns in _EDGES.items():
         for lang, pattern in patterns.items():
             found = pattern.match(text)
-            if found and found.end() > 0:
+            if found and found.end() > 0 and _is_aside(talk, text, found.end()):
                 return talk, lang, found.end()
     for lang, pattern in _FILLERS.items():
         found = pattern.match(text)
-        # A filler goes only where small talk follows or nothing does: "and" may open a follow-up.
-        if found and (
-            found.end() == len(text)
-            or any(
-                one.match(text[found.end() :])
-                for edges in _EDGES.values()
-                for one in edges.values()
-            )
-        ):
+        # A filler goes only where small talk follows or nothing: "and" may open a follow-up.
+        if found and (found.end() == len(text) or _opens_talk(text[found.end() :])):
             return None, lang, found.end()
     for emoji, talk in _EMOJI.items():
         if text.startswith(emoji):
             return talk, "", len(emoji)
     return None
+
+
+def _is_aside(talk: Talk, text: str, end: int) -> bool:
+    # "Good" opens "good soil for tomatoes?" too: what follows decides if it is small talk.
+    if talk is not Talk.ACKNOWLEDGED or end == len(text):
+        return True
+    return _breaks(text, end) or _step(text[end:]) is not None
+
+
+def _opens_talk(text: str) -> bool:
+    return any(one.match(text) for edges in _EDGES.values() for one in edges.values())
 
 
 def _breaks(text: str, end: int) -> bool:

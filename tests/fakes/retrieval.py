@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 
-
 from bot.words.lexicon import content
 from knowledge.embed import Embedder
 from knowledge.types import Audience, Hit, Hits, Passage, Query
