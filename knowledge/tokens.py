@@ -1,0 +1,203 @@
+"""Token vectors of every passage, in eight bits, for late interaction.
+
+Knows how well each word of a query, in its context, is met by some word of a passage. Does not
+know where token vectors come from, nor how the scores are weighed against others.
+
+Late interaction ("MaxSim") after Khattab and Zaharia, "ColBERT" (SIGIR 2020), over the vectors
+of an ordinary sentence embedder and with the query's tokens weighted by their rarity.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+
+from knowledge.embed import TokenVectors
+
+FloatArray = npt.NDArray[np.float32]
+RowArray = npt.NDArray[np.int64]
+IdArray = npt.NDArray[np.int32]
+ByteArray = npt.NDArray[np.int8]
+
+QUERY_TOKENS = 64
+"""Tokens of a query that are compared: a longer one is a pasted text, and its start says most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One passage's token vectors as they are stored: `build` takes them over unchanged."""
+
+    ids: IdArray  # (t,)
+    vectors: ByteArray  # (t, dim)
+    lengths: npt.NDArray[np.int32]  # tokens of each text: the question, then each window
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """How some passages meet a query, token by token. Arrays are (rows,), cosines.
+
+    Means over the query's tokens of each one's best cosine, weighted by rarity: with the
+    question or heading alone (`question`), with the best single window (`window`), with the
+    whole passage (`whole`; `flat` is the same unweighted). `asked` turns it round: how well
+    the question's own tokens are met by the query.
+    """
+
+    question: FloatArray
+    window: FloatArray
+    whole: FloatArray
+    flat: FloatArray
+    asked: FloatArray
+
+
+class TokenStore:
+    """Token vectors of a view's passages, by row. Read-only, safe in any thread."""
+
+    def __init__(
+        self, vectors: ByteArray, ids: IdArray, texts: RowArray, rows: RowArray, df: IdArray
+    ) -> None:
+        self._vectors = vectors  # (tokens, dim)
+        self._ids = ids  # (tokens,)
+        self._texts = texts  # (texts + 1,) where each text's tokens begin
+        self._rows = rows  # (n + 1,) where each passage's texts begin
+        self._df = df  # (largest id + 1,) passages that hold each token id
+
+    def __len__(self) -> int:
+        return len(self._rows) - 1
+
+    @classmethod
+    def build(cls, dim: int, passages: Iterable[Sequence[TokenVectors] | Taken]) -> TokenStore:
+        """Store passages in turn; of each, its question's tokens and then each window's.
+
+        `passages` is consumed lazily, and what is stored waits on the disk, not in memory.
+        """
+        ids: list[IdArray] = []
+        lengths: list[int] = []
+        rows = [0]
+        spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its map
+        for passage in passages:
+            taken = passage if isinstance(passage, Taken) else _quantised(dim, passage)
+            taken.vectors.tofile(spool)
+            ids.append(taken.ids)
+            lengths.extend(int(length) for length in taken.lengths)
+            rows.append(len(lengths))
+        spool.flush()
+        count = sum(len(one) for one in ids)
+        vectors: ByteArray = (
+            np.memmap(spool, np.int8, "r", shape=(count, dim))
+            if count
+            else np.empty((0, dim), np.int8)
+        )
+        texts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+        present = [np.unique(one) for one in ids]
+        every = np.concatenate([np.empty(0, np.int32), *present])
+        return cls(
+            vectors,
+            np.concatenate([np.empty(0, np.int32), *ids]),
+            texts,
+            np.asarray(rows, np.int64),
+            np.bincount(every).astype(np.int32),
+        )
+
+    def take(self, row: int) -> Taken:
+        """What `build` accepts for this passage in another store."""
+        texts = self._texts[self._rows[row] : self._rows[row + 1] + 1]
+        span = slice(texts[0], texts[-1])
+        return Taken(
+            np.array(self._ids[span]),
+            np.array(self._vectors[span]),
+            np.diff(texts).astype(np.int32),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write plain .npy and .json files into an existing folder."""
+        for name, part in self._parts().items():
+            np.save(folder / f"{name}.npy", part)
+        shape = {"dim": self._vectors.shape[1], "rows": len(self)}
+        (folder / "tokens.json").write_text(json.dumps(shape), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> TokenStore:
+        """Open what `save` wrote, mapped. Raises OSError or ValueError when it is not whole."""
+        vectors, ids, texts, rows, df = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("vectors", "ids", "texts", "rows", "df")
+        )
+        if not (texts[-1] == len(vectors) == len(ids) and rows[-1] == len(texts) - 1):
+            raise ValueError("the token vectors do not match their offsets")
+        return cls(vectors, ids, np.asarray(texts), np.asarray(rows), np.asarray(df))
+
+    def _parts(self) -> dict[str, npt.NDArray[np.generic]]:
+        return {
+            "vectors": self._vectors,
+            "ids": self._ids,
+            "texts": self._texts,
+            "rows": self._rows,
+            "df": self._df,
+        }
+
+    def rarity(self, ids: IdArray) -> FloatArray:
+        """The idf of token ids among the passages, (t,)."""
+        counts = np.zeros(len(ids), np.int64)
+        held = ids < len(self._df)
+        counts[held] = self._df[ids[held]]
+        weights: FloatArray = np.log1p((len(self) - counts + 0.5) / (counts + 0.5)).astype(
+            np.float32
+        )
+        return weights
+
+    def late(self, query: TokenVectors, rows: RowArray) -> Late:
+        """Compare a query, token by token, with these passages."""
+        ids, wanted = query.ids[:QUERY_TOKENS], query.vectors[:QUERY_TOKENS]
+        if not len(rows) or not len(ids):
+            zero = np.zeros(len(rows), np.float32)
+            return Late(zero, zero, zero, zero, zero)
+        weights = self.rarity(ids)
+        weights = weights / max(float(weights.sum()), 1e-6)
+        first, last = self._texts[self._rows[rows]], self._texts[self._rows[rows + 1]]
+        spans = [slice(a, b) for a, b in zip(first, last, strict=True)]
+        vectors = np.concatenate([self._vectors[span] for span in spans]).astype(np.float32)
+        sims = vectors @ wanted.T
+        # the stored rows are scaled to fill eight bits; their own lengths scale them back
+        sims /= np.maximum(np.sqrt(np.einsum("td,td->t", vectors, vectors)), 1e-6)[:, None]
+        return self._pooled(rows, sims, weights, np.concatenate([self._ids[s] for s in spans]))
+
+    def _pooled(self, rows: RowArray, sims: FloatArray, weights: FloatArray, ids: IdArray) -> Late:
+        """Reduce (tokens, query tokens) cosines to a few numbers per passage."""
+        found = np.zeros((5, len(rows)), np.float32)
+        at = 0
+        for place, row in enumerate(rows):
+            texts = self._texts[self._rows[row] : self._rows[row + 1] + 1]
+            cuts = texts - texts[0] + at
+            asked = sims[cuts[0] : cuts[1]]
+            every = sims[cuts[0] : cuts[-1]]
+            windows = [sims[a:b].max(0) @ weights for a, b in pairwise(cuts[1:]) if b > a]
+            if len(asked):
+                found[0, place] = asked.max(0) @ weights
+                mass = self.rarity(ids[cuts[0] : cuts[1]])
+                found[4, place] = asked.max(1) @ mass / max(float(mass.sum()), 1e-6)
+            found[1, place] = max(windows, default=0.0)
+            if len(every):
+                nearest = every.max(0)
+                found[2, place] = nearest @ weights
+                found[3, place] = nearest.mean()
+            at = int(cuts[-1])
+        return Late(*found)
+
+
+def _quantised(dim: int, texts: Sequence[TokenVectors]) -> Taken:
+    """Each vector scaled so that its largest number fills eight bits."""
+    vectors = np.concatenate([np.empty((0, dim), np.float32), *(one.vectors for one in texts)])
+    peaks = np.maximum(np.abs(vectors).max(1, initial=0.0), 1e-6)
+    return Taken(
+        np.concatenate([np.empty(0, np.int32), *(one.ids for one in texts)]).astype(np.int32),
+        np.rint(vectors * (127.0 / peaks)[:, None]).astype(np.int8),
+        np.asarray([len(one.ids) for one in texts], np.int32),
+    )
