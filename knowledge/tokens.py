@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -81,20 +80,18 @@ class TokenStore:
         ids: list[IdArray] = []
         lengths: list[int] = []
         rows = [0]
-        spool: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its map
-        for passage in passages:
-            taken = passage if isinstance(passage, Taken) else _quantised(dim, passage)
-            taken.vectors.tofile(spool)
-            ids.append(taken.ids)
-            lengths.extend(int(length) for length in taken.lengths)
-            rows.append(len(lengths))
-        spool.flush()
-        count = sum(len(one) for one in ids)
-        vectors: ByteArray = (
-            np.memmap(spool, np.int8, "r", shape=(count, dim))
-            if count
-            else np.empty((0, dim), np.int8)
-        )
+        with tempfile.TemporaryFile() as spool:
+            for passage in passages:
+                taken = passage if isinstance(passage, Taken) else _quantised(dim, passage)
+                taken.vectors.tofile(spool)
+                ids.append(taken.ids)
+                lengths.extend(int(length) for length in taken.lengths)
+                rows.append(len(lengths))
+            spool.flush()
+            count = sum(len(one) for one in ids)
+            vectors: ByteArray = np.empty((0, dim), np.int8)
+            if count:  # the map keeps the nameless file alive after it is closed
+                vectors = np.memmap(spool, np.int8, "r", shape=(count, dim))
         texts = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
         present = [np.unique(one) for one in ids]
         every = np.concatenate([np.empty(0, np.int32), *present])
