@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     from pypdf import PdfReader
 
 MAX_PAGES = 5_000
-_BULLET = re.compile(r"(?:[•▪◦‣·*–-]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
-_NUMBERED = re.compile(r"(?P<before>\d{1,4}\b)?\W*(?P<text>.*?)\W*(?P<after>\b\d{1,4})?\W*")
+# The last two are how bullets of symbol fonts arrive.
+_DOTS = "•▪◦●○‣·–\uf0b7\uf0a7"
+_BULLET = re.compile(rf"(?:[{_DOTS}*-]|\(?\d{{1,3}}[.)]|\(?[a-z][.)])\s+\S")
+_NUMBERED = re.compile(
+    r"(?P<before>\d{1,4})(?:\s{2,}|\s*[|·•–—]\s*)(?P<title>.+)"
+    r"|(?P<heading>.+?)(?:\s{2,}|\s*[|·•–—]\s*)(?P<after>\d{1,4})"
+    r"|\W*(?P<word>[^\W\d]*)\W*(?P<alone>\d{1,4})\W*"
+)
 _PAGE_WORDS = frozenset(("", "page", "seite", "página", "pagina", "pág", "第", "стр"))
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
 
@@ -45,7 +51,8 @@ def read(raw: RawFile) -> Readout:
         pages: list[list[str]] = []
         size = 0
         for page in reader.pages:
-            text = clean((page.extract_text() or "").replace("\xad\n", ""))
+            text = (page.extract_text() or "").replace("\xad\n", "").replace("\x7f", "•")
+            text = clean(text)
             size += len(text)
             if size > MAX_TEXT:
                 raise UnreadableFile(
@@ -131,14 +138,16 @@ def _stripped(lines: Sequence[str]) -> list[str]:
 
 
 def _running_key(line: str, page: int) -> tuple[str, int | None]:
-    """What is the same in a running line on every page: its text, and number minus page."""
+    """What is the same in a running line on every page: its text, and number minus page.
+
+    "Question 5" on page 5 is content; a number alone or set apart from a title is the page's.
+    """
     plain = re.sub(r"(?:\b(?:of|von|de|sur|di)|/)\s*\d+\W*$", "", line.strip().lower())
     found = _NUMBERED.fullmatch(plain)
     if found:
-        number = found.group("before") or found.group("after")
-        text = found.group("text")
-        # "Question 5" on page 5 is content; a number beside nothing or a long title is not.
-        if number and (text in _PAGE_WORDS or len(text) >= 12):
+        number = found.group("before") or found.group("after") or found.group("alone")
+        text = found.group("title") or found.group("heading") or found.group("word") or ""
+        if found.group("alone") is None or text in _PAGE_WORDS:
             return text, int(number) - page
     return plain, None
 
@@ -152,14 +161,14 @@ def _paragraphs(lines: Sequence[str]) -> str:
         line = raw_line.strip()
         item = _BULLET.match(line)
         if item:
-            line = re.sub(r"^[•▪◦‣·–-]\s+", "- ", line)
+            line = re.sub(rf"^[{_DOTS}*-]\s+", "- ", line)
         if not line or not text:
             gap = ""
         elif not last:
             gap = "\n\n"
         elif item:
             gap = "\n" if _in_list(text) else "\n\n"
-        elif len(last) < width * 0.7 and not line[0].islower():
+        elif last.endswith((":", "：")) or (len(last) < width * 0.7 and not line[0].islower()):
             gap = "\n\n"
         elif last[-1] == "-" and last[-2:-1].isalpha() and line[0].islower():
             text, gap = text[:-1], ""

@@ -55,7 +55,10 @@ def test_a_csv_is_read_whatever_its_delimiter_and_encoding(delimiter: str, encod
 
 
 def test_a_chinese_csv_as_excel_on_windows_saves_it_is_read() -> None:
-    rows = "问题,答案\n怎么申请退款？,请在三十天内登录账户并提交退款申请。\n多久能收到货物？,一般五个工作日之内。\n"
+    rows = (
+        "问题,答案\n怎么申请退款？,请在三十天内登录账户并提交退款申请。\n"
+        "多久能收到货物？,一般五个工作日之内。\n"
+    )
     reading = read("faq.csv", rows.encode("gb18030"))
     assert pairs(reading)[0] == ("怎么申请退款？", "请在三十天内登录账户并提交退款申请。")
     assert reading.documents[0].lang == "zh"
@@ -258,7 +261,8 @@ def test_yaml_values_stay_what_was_written() -> None:
 
 
 def test_a_yaml_list_under_a_key_takes_the_audience_beside_it() -> None:
-    text = "audience: internal\nentries:\n  - q: A?\n    a: |\n      one\n\n      two\n    tags: [x, y]\n"
+    entry_text = "  - q: A?\n    a: |\n      one\n\n      two\n    tags: [x, y]\n"
+    text = f"audience: internal\nentries:\n{entry_text}"
     (entry,) = entries(read("f.yml", text))
     assert entry.audience is Audience.INTERNAL
     assert entry.text == "one\n\ntwo"
