@@ -42,7 +42,7 @@ Write = Callable[[Connection], T]
 Read = Callable[[Session], T]
 
 PATIENCE_S = 15.0
-"""How long a statement waits for somebody else's lock."""
+"""How long a statement waits for somebody else's lock, unless told otherwise."""
 GROUP = 128
 """Most writes in one transaction."""
 READERS = 3
@@ -97,11 +97,14 @@ def _bug(problem: Exception) -> StoreError:
     return error
 
 
-def make_engine(url: URL, *, readonly: bool = False) -> Engine:
-    """An engine with our durability settings. Transactions begin explicitly on both databases."""
+def make_engine(url: URL, *, readonly: bool = False, patience_s: float = PATIENCE_S) -> Engine:
+    """An engine with our durability settings. Transactions begin explicitly on both databases.
+
+    `patience_s` is how long a statement waits for somebody else's lock.
+    """
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, readonly=readonly)
-    options = f"-c lock_timeout={int(PATIENCE_S * 1000)} -c synchronous_commit=on"
+        return _sqlite_engine(url, readonly=readonly, patience_s=patience_s)
+    options = f"-c lock_timeout={int(patience_s * 1000)} -c synchronous_commit=on"
     if readonly:
         options += " -c default_transaction_read_only=on"
     return sa.create_engine(
@@ -123,12 +126,12 @@ def _pooling(*, readonly: bool) -> dict[str, Any]:
     return {"pool_size": READERS, "max_overflow": 0, "pool_pre_ping": True}
 
 
-def _sqlite_engine(url: URL, *, readonly: bool) -> Engine:
+def _sqlite_engine(url: URL, *, readonly: bool, patience_s: float) -> Engine:
     _create(Path(url.database or ""))
     engine = sa.create_engine(
         url,
         hide_parameters=True,
-        connect_args={"timeout": PATIENCE_S, "check_same_thread": False},
+        connect_args={"timeout": patience_s, "check_same_thread": False},
         **_pooling(readonly=readonly),
     )
 
@@ -222,7 +225,7 @@ _Result = tuple[_Job, Any, BaseException | None]
 class Database:
     """Queued writes, pooled reads. Made by `Database.open`."""
 
-    def __init__(self, url: URL, *, exclusive: bool) -> None:
+    def __init__(self, url: URL, *, exclusive: bool, patience_s: float) -> None:
         self.url = url
         self._exclusive = exclusive
         self._lock = (
@@ -230,8 +233,8 @@ class Database:
             if exclusive and url.get_backend_name() == "sqlite"
             else None
         )
-        self._write_engine = make_engine(url)
-        self._read_engine = make_engine(url, readonly=True)
+        self._write_engine = make_engine(url, patience_s=patience_s)
+        self._read_engine = make_engine(url, readonly=True, patience_s=patience_s)
         self._connection: Connection | None = None
         self._queue: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(READERS, thread_name_prefix="deskhand-read")
@@ -241,13 +244,13 @@ class Database:
         self._writer = threading.Thread(target=self._work, name="deskhand-write", daemon=True)
 
     @classmethod
-    def open(cls, url: str | URL, *, exclusive: bool = False) -> Database:
+    def open(cls, url: URL, *, exclusive: bool = False, patience_s: float = PATIENCE_S) -> Database:
         """Connect and start the writer.
 
         With `exclusive`, this process becomes the database's only server. Raises
-        `AlreadyRunning`, `ConfigError` and `StoreUnavailable`.
+        `AlreadyRunning` and `StoreUnavailable`.
         """
-        database = cls(url if isinstance(url, URL) else parse_url(url), exclusive=exclusive)
+        database = cls(url, exclusive=exclusive, patience_s=patience_s)
         try:
             database._ready()
         except sa.exc.SQLAlchemyError as problem:

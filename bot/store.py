@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel, col, select
 
 from bot import metrics, tables
-from bot.database import Database, parse_url
+from bot.database import PATIENCE_S, Database, parse_url
 from bot.errors import NotFound, StoreError
 from bot.migrations import upgrade
 from bot.tables import MessageState, SendState, reply_of
@@ -83,18 +83,19 @@ class Store:
         self.database = database
 
     @classmethod
-    def open(cls, url: str, *, exclusive: bool = False) -> Store:
+    def open(cls, url: str, *, exclusive: bool = False, patience_s: float = PATIENCE_S) -> Store:
         """Open a database, bringing its tables up to date first.
 
         A server opens it `exclusive`: raises `AlreadyRunning` if another one does. Also raises
         `ConfigError` (not a URL we know) and `StoreError` (unreachable, or from a newer
-        Deskhand). Blocks for as long as an upgrade takes.
+        Deskhand). Blocks for as long as an upgrade takes. `patience_s` is how long a write may
+        wait for somebody else's lock before it fails.
         """
         parsed = parse_url(url)
         if not exclusive:
             upgrade(parsed)
-            return cls(Database.open(parsed))
-        database = Database.open(parsed, exclusive=True)
+            return cls(Database.open(parsed, patience_s=patience_s))
+        database = Database.open(parsed, exclusive=True, patience_s=patience_s)
         try:
             upgrade(parsed, held=True)
         except BaseException:

@@ -20,7 +20,7 @@ from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Outcome, Question, Reply, Sink
 from knowledge.types import Audience
-from tests.fakes.chat import RecordingChannel, ScriptedAnswerer, event
+from tests.fakes.dialogue import RecordingChannel, ScriptedAnswerer, event
 
 QUICK = Patience(show_s=0.05, longest_pause_s=0.01, cancel_s=0.05)
 

@@ -14,7 +14,7 @@ from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Outcome, Reply
 from knowledge.types import Audience
-from tests.fakes.chat import event
+from tests.fakes.dialogue import event
 
 REPLY = Reply("Within 30 days.", Outcome.ANSWERED)
 

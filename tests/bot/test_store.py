@@ -27,7 +27,7 @@ from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Citation, Event, Found, Outcome, Reply, Turn, Vote
 from knowledge.types import Audience
-from tests.fakes.chat import MOMENT, event
+from tests.fakes.dialogue import MOMENT, event
 
 HOLDER = """
 import sys, time
