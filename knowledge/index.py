@@ -183,10 +183,9 @@ class IndexFolder:
                 return BuildReport(before.version, len(wanted), 0, len(wanted), seconds, False)
             source = before.view(Audience.INTERNAL) if before else None
             gathered = _Gathering(wanted, embedder, source, known, progress)
-            rows = gathered.rows()
             version = self._next_name(wanted, embedder)
             with self._writing():
-                self._write(version, rows, embedder)
+                self._write(version, gathered.rows(), embedder)
             fresh = gathered.embedded
             seconds = time.monotonic() - began
             return BuildReport(version, len(wanted), fresh, len(wanted) - fresh, seconds, True)

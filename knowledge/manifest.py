@@ -64,7 +64,7 @@ def seal(
     body = asdict(made)
     path = folder / NAME
     text = json.dumps(body | {"seal": _seal(body)}, indent=1, sort_keys=True)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
     sync(path)
     for place in sorted({(folder / name).parent for name in names} | {folder}, reverse=True):
         sync(place)

@@ -13,6 +13,7 @@ from typing import overload
 
 import numpy as np
 
+from knowledge.errors import IndexCorrupt
 from knowledge.types import Audience, Passage
 
 LINES = "passages.jsonl"
@@ -31,9 +32,11 @@ def save(folder: Path, passages: Iterable[Passage]) -> None:
 
 
 class Shelf(Sequence[Passage]):
-    """The passages that `save` wrote, by row."""
+    """The passages that `save` wrote, by row: for one audience, which is checked once more."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, audience: Audience) -> None:
+        self._folder = folder
+        self._audience = audience
         self._starts = np.load(folder / STARTS)
         lines = folder / LINES
         # An empty file cannot be mapped.
@@ -56,7 +59,14 @@ class Shelf(Sequence[Passage]):
             raise IndexError(row)
         row %= len(self)
         begin, end = self._starts[row : row + 2]
-        return _passage(self._bytes[begin:end].tobytes())
+        passage = _passage(self._bytes[begin:end].tobytes())
+        if not self._audience.may_read(passage.audience):
+            # Cannot happen unless a build went wrong; then nothing must be shown.
+            raise IndexCorrupt(
+                f"{self._folder / LINES} holds a passage that is not for {self._audience}.",
+                "Rebuild the index with `deskhand index build`.",
+            )
+        return passage
 
     def __iter__(self) -> Iterator[Passage]:
         return (self[row] for row in range(len(self)))

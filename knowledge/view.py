@@ -52,10 +52,13 @@ class View:
         self._starts = starts  # (n + 1,) where each passage's answer vectors begin
 
     @classmethod
-    def load(cls, folder: Path) -> View:
-        """Open a folder whose files were verified. Raises `IndexCorrupt` if parts disagree."""
+    def load(cls, folder: Path, audience: Audience) -> View:
+        """Open a folder whose files were verified. Raises `IndexCorrupt` if parts disagree.
+
+        A passage that `audience` may not read raises `IndexCorrupt` when it is asked for.
+        """
         try:
-            passages = shelf.Shelf(folder)
+            passages = shelf.Shelf(folder, audience)
             lexical = Lexical.load(folder / LEXICAL)
             tokens = TokenStore.load(folder / TOKENS)
             question = VectorIndex.load(_file(folder, "question"))
@@ -197,7 +200,16 @@ class OpenIndex:
         self.embedder_name = manifest.embedder
         self.fingerprint = manifest.fingerprint
         self.dim = manifest.dim
-        opened = {name: View.load(folder / name) for name in sorted(set(manifest.views.values()))}
+        for audience, name in manifest.views.items():
+            if not Audience(audience).may_read(Audience(name)):
+                raise IndexCorrupt(
+                    f"The index in {folder} shows {name} passages to the audience {audience!r}.",
+                    REBUILD,
+                )
+        opened = {
+            name: View.load(folder / name, Audience(name))
+            for name in sorted(set(manifest.views.values()))
+        }
         for name, view in opened.items():
             counts = {"passages": len(view.passages), **view.vectors}
             if counts != manifest.counts.get(name) or view.dim != manifest.dim:
