@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -134,14 +135,13 @@ async def events(request: Request, door: _TheDoor, session: _Visitor) -> Respons
     A page that reconnects gets a snapshot again, so nothing has to be remembered for it.
     """
     hub = door.channel.hub
-    tab = hub.watch(session.visitor, session.conversation, _ip(request))
-    # Taken together with opening the tab: everything later arrives through the tab.
-    live = hub.running(session.conversation)
-    try:
+    with ExitStack() as undo:
+        tab = hub.watch(session.visitor, session.conversation, _ip(request))
+        undo.callback(hub.leave, tab)
+        # Taken together with opening the tab: everything later arrives through the tab.
+        live = hub.running(session.conversation)
         first = Happening("snapshot", await _snapshot(door, session, live))
-    except BaseException:
-        hub.leave(tab)
-        raise
+        undo.pop_all()  # from here on the stream itself takes its leave
     return _Stream(hub, tab, first)
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bot.dispatch import Dispatcher
-from bot.store import Store
 from fastapi import FastAPI
 from fastapi.templating import Jinja2Templates
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -28,6 +26,8 @@ from adapters.web.security import BodyLimit, Boundary, Hosts, SecurityHeaders, a
 from adapters.web.sessions import Sessions
 from adapters.web.types import Library, Readiness
 from bot.config import Settings
+from bot.dispatch import Dispatcher
+from bot.store import Store
 
 _HERE = Path(__file__).parent
 _IP_SHARE = 5  # an address may ask as much as this many visitors: offices share one

@@ -24,7 +24,8 @@ tabs together; with more streams than this the page's other requests would wait 
 _TABS = 4096  # of everybody; each costs a socket and some kilobytes
 _TABS_PER_IP = 512  # a large office behind one address
 _QUEUE = 256  # events a page may lag behind; then it is cut off and starts from a snapshot
-_INTERVAL_S = 0.1  # between two renderings of an answer in the making
+_INTERVAL_S = 0.1  # between two renderings of an answer in the making, at least
+_SHARE = 0.2  # of the event loop's time that all renderings together may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class Running:
     text: str = ""
     html: str = ""
     timer: asyncio.TimerHandle | None = None
+    rendered: int = 0  # how much of `text` is in `html`
     settled: int = 0  # how much of `text` is rendered for good
     settled_html: str = ""
 
@@ -100,6 +102,9 @@ class Running:
 
     def render(self, render: Callable[[str], str]) -> None:
         """Bring `html` up to `text`, rendering finished paragraphs only once."""
+        if self.rendered == len(self.text):
+            return
+        self.rendered = len(self.text)
         cut = self.text.rfind("\n\n", self.settled)
         done = self.text[self.settled : cut] if cut > 0 else ""
         if done and done.count("```") % 2 == 0:
@@ -125,6 +130,7 @@ class Hub:
         self._by_visitor: defaultdict[str, list[Tab]] = defaultdict(list)
         self._by_ip: defaultdict[str, int] = defaultdict(int)
         self._tabs = 0
+        self._making = 0  # answers, in all rooms
         self._closed = False
 
     def watch(self, visitor: str, conversation: str, ip: str) -> Tab:
@@ -163,7 +169,10 @@ class Hub:
     def running(self, conversation: str) -> list[dict[str, str]]:
         """Answers in the making, as far as they are."""
         room = self._rooms.get(conversation)
-        return [answer.state() for answer in room.running.values()] if room else []
+        answers = list(room.running.values()) if room else []
+        for answer in answers:
+            answer.render(self._render)
+        return [answer.state() for answer in answers]
 
     def tell(self, conversation: str, kind: str, data: Mapping[str, Any]) -> None:
         """Tell every page that watches the conversation."""
@@ -174,6 +183,7 @@ class Hub:
         room = self._rooms[conversation]
         self._drop(room, event_id)
         room.running[event_id] = Running(event_id)
+        self._making += 1
         self._show(conversation, room.running[event_id])
 
     def status(self, conversation: str, event_id: str, text: str) -> None:
@@ -187,7 +197,7 @@ class Hub:
         if answer := self._running(conversation, event_id):
             answer.text += delta
             if answer.timer is None:
-                self._flush(conversation, answer, at="")
+                self._flush(conversation, answer)
 
     def finish(self, conversation: str, event_id: str, kind: str, data: Mapping[str, Any]) -> None:
         """The answer is whole: forget what was provisional and tell the pages."""
@@ -212,20 +222,24 @@ class Hub:
     def _show(self, conversation: str, answer: Running) -> None:
         self._tell(conversation, Happening("partial", answer.state()), answer.event_id)
 
-    def _flush(self, conversation: str, answer: Running, at: str) -> None:
+    def _flush(self, conversation: str, answer: Running) -> None:
         """Render and show; then look again a moment later, until nothing was added."""
         answer.timer = None
-        if answer.text == at:
+        if answer.rendered == len(answer.text) or not self._rooms[conversation].tabs:
             return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         answer.render(self._render)
         self._show(conversation, answer)
-        answer.timer = asyncio.get_running_loop().call_later(
-            _INTERVAL_S, self._flush, conversation, answer, answer.text
-        )
+        pause = max(_INTERVAL_S, (loop.time() - began) * self._making / _SHARE)
+        answer.timer = loop.call_later(pause, self._flush, conversation, answer)
 
     def _drop(self, room: _Room, event_id: str) -> None:
         answer = room.running.pop(event_id, None)
-        if answer and answer.timer:
+        if answer is None:
+            return
+        self._making -= 1
+        if answer.timer:
             answer.timer.cancel()
 
     def _tell(self, conversation: str, happening: Happening, key: object | None) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from bot.store import Exchange
-
 from adapters.web.render import answer_html, safe_url
+from bot.store import Exchange
 from bot.types import Citation, Reply, Vote
 
 _KEPT = 1024  # rendered answers kept in memory, some kilobytes each

@@ -1,112 +1,126 @@
-"""A scripted answerer and a recording channel: both ends of the dispatcher, in memory."""
+"""A small shop's questions and answers, and what a person does on the chat page."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from typing import Any
 
-from bot.types import Accept, Actor, Address, Event, Outcome, Question, Reply, Sink
-from knowledge.types import Audience
+import pytest
+from playwright.async_api import BrowserContext, Locator, Page, expect
 
-Script = Callable[[Question, Sink], Awaitable[Reply]]
+from bot.types import Citation, Outcome, Reply
+from knowledge.types import Passage
+from tests.fakes.desk import Desk, Shelf
+from tests.fakes.scripted import Script
 
-MOMENT = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
+QUOTE = "Once we have the parcel, the money is back on your account within 5 working days."
+REFUNDS = Passage(
+    "Refunds go to the card you paid with. Once we have the parcel, **the money is back on your "
+    "account within 5 working days**. Banks sometimes take longer.\n\n- Shipping is refunded.",
+    "faq/returns.csv",
+    ("Returns", "How long does a refund take?"),
+    question="How long does a refund take?",
+    url="https://example.com/help/refunds",
+)
+RETURNS = Passage(
+    "You can return anything within 30 days, unused and in its packaging.",
+    "handbook/returns.md",
+    ("Handbook", "Returns", "Deadlines"),
+)
+ANSWER = """The money is back **within 5 working days** [1]. You have 30 days to return it [2].
 
+- Shipping is refunded when the *whole* order comes back [1]
+- Furniture made to measure cannot be returned [2]"""
+CITATIONS = (
+    Citation(1, REFUNDS.id, REFUNDS.title, REFUNDS.source, REFUNDS.url, quote=QUOTE),
+    Citation(2, RETURNS.id, RETURNS.title, RETURNS.source, quote=RETURNS.text),
+)
+TABLE = """Delivery depends on the size [1]:
 
-def event(
-    number: str | int,
-    text: str = "How do I return a parcel?",
-    *,
-    conversation: str = "c1",
-    actor: str = "ann",
-    channel: str = "fake",
-    audience: Audience = Audience.CUSTOMER,
-) -> Event:
-    """One message; equal numbers are the same platform event."""
-    address = Address(channel, conversation, {"thread": f"t{number}"})
-    return Event(f"{channel}:{number}", address, Actor(actor, "Ann", audience), text, MOMENT)
+| Size | Standard | Express | Countries |
+|---|--:|--:|---|
+| Parcel | 3-5 days | next day | all of the EU, Norway, Switzerland and Liechtenstein |
+| Furniture | 2-3 weeks | 1 week | Germany, Austria, the Netherlands |
 
-
-class ScriptedAnswerer:
-    """Answers "re: <text>" unless a script says otherwise; remembers what it was asked."""
-
-    def __init__(self, script: Script | None = None) -> None:
-        self.script = script
-        self.asked: list[Question] = []
-        self.running = 0
-        self.most_running = 0
-
-    async def answer(self, question: Question, sink: Sink) -> Reply:
-        self.asked.append(question)
-        self.running += 1
-        self.most_running = max(self.most_running, self.running)
-        try:
-            if self.script is not None:
-                return await self.script(question, sink)
-            return Reply(f"re: {question.text}", Outcome.ANSWERED)
-        finally:
-            self.running -= 1
-
-
-class RecordingDelivery:
-    """Keeps what it is told on its channel's record."""
-
-    def __init__(self, channel: RecordingChannel, to: Address, event_id: str) -> None:
-        self._channel = channel
-        self._to = to
-        self._event_id = event_id
-
-    async def status(self, text: str) -> None:
-        await self._channel.fault("status")
-        self._channel.statuses[self._event_id].append(text)
-
-    async def append(self, delta: str) -> None:
-        await self._channel.fault("append")
-        self._channel.appended[self._event_id].append(delta)
-
-    async def finish(self, reply: Reply, answer_id: str) -> str:
-        await self._channel.fault("finish")
-        platform_id = f"p{next(self._channel.numbers)}"
-        self._channel.shown.append((self._event_id, reply))
-        self._channel.platform_ids[answer_id] = platform_id
-        await self._channel.fault("finished")
-        return platform_id
+```sh
+curl https://api.example.com/v1/deliveries/4711 --header "Authorization: Bearer 0123456789"
+```"""
+HELD = "How long does a refund take, and what can I return?"
+STARTERS = [
+    "How long does a refund take?",
+    "When will my sofa arrive?",
+    "Can I change my delivery address after ordering?",
+    "Do you sell pianos?",
+]
 
 
-class RecordingChannel:
-    """A door that shows replies to nobody. `faults[step]` is awaited at that step."""
+def cut(text: str, size: int = 12) -> tuple[str, ...]:
+    return tuple(text[at : at + size] for at in range(0, len(text), size))
 
-    def __init__(self, name: str = "fake", *, looks_up: bool = True) -> None:
-        self.name = name
-        self.looks_up = looks_up
-        self.numbers = itertools.count(1)
-        self.shown: list[tuple[str, Reply]] = []
-        self.platform_ids: dict[str, str] = {}
-        self.statuses: dict[str, list[str]] = defaultdict(list)
-        self.appended: dict[str, list[str]] = defaultdict(list)
-        self.opened: list[tuple[Address, str]] = []
-        self.faults: dict[str, Callable[[], Awaitable[None]]] = {}
 
-    async def fault(self, step: str) -> None:
-        if step in self.faults:
-            await self.faults[step]()
+def scripts() -> dict[str, Script]:
+    """Fresh ones each time: a script's gate opens only once."""
+    held = cut(ANSWER)
+    return {
+        STARTERS[0]: Script(held, Reply(ANSWER, Outcome.ANSWERED, CITATIONS)),
+        HELD: Script(held, Reply(ANSWER, Outcome.ANSWERED, CITATIONS), hold_at=8),
+        STARTERS[1]: Script(cut(TABLE), Reply(TABLE, Outcome.ANSWERED, CITATIONS[:1])),
+        STARTERS[3]: Script(
+            (),
+            Reply(
+                "That is not in what I know. [Write to us](mailto:help@example.com).",
+                Outcome.ABSTAINED,
+                suggestions=("What furniture do you sell?", "Where are your shops?"),
+            ),
+        ),
+        "متى؟": Script(
+            (), Reply("خلال **5 أيام عمل** [1].", Outcome.ANSWERED, CITATIONS[:1], lang="ar")
+        ),
+    }
 
-    async def run(self, accept: Accept) -> None:
-        del accept
-        await asyncio.Event().wait()
 
-    async def open(self, to: Address, event_id: str) -> RecordingDelivery:
-        await self.fault("open")
-        self.opened.append((to, event_id))
-        return RecordingDelivery(self, to, event_id)
+def shelf() -> Shelf:
+    return Shelf(list(STARTERS), {one.id: one for one in (REFUNDS, RETURNS)})
 
-    async def delivered(self, to: Address, answer_id: str) -> str | None:
-        del to
-        await self.fault("delivered")
-        return self.platform_ids.get(answer_id) if self.looks_up else None
 
-    def replies(self, event_id: str) -> list[Reply]:
-        return [reply for shown, reply in self.shown if shown == event_id]
+async def opened(context: BrowserContext, chat: Desk) -> Page:
+    """A page at the door; an error in its scripts or its policy fails the test."""
+    page = await context.new_page()
+
+    def complain(problem: Any) -> None:
+        raise AssertionError(problem)
+
+    page.on("pageerror", complain)
+    await page.goto(chat.url)
+    return page
+
+
+async def ask(page: Page, text: str) -> Locator:
+    """Ask, and return the exchange that shows it."""
+    await page.get_by_label("Your question").fill(text)
+    await page.keyboard.press("Enter")
+    exchange = page.locator(".exchange").last
+    await expect(exchange.locator(".bubble")).to_have_text(text)
+    return exchange
+
+
+async def answered(page: Page, text: str) -> Locator:
+    exchange = await ask(page, text)
+    await expect(exchange.locator(".answer")).to_have_attribute("aria-busy", "false")
+    return exchange
+
+
+async def overflow(page: Page) -> int:
+    """How many pixels the page is wider than its window."""
+    return int(
+        await page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+    )
+
+
+async def tab_to(page: Page, target: Locator, key: str = "Tab") -> None:
+    for _ in range(30):
+        if await target.evaluate("element => element === document.activeElement"):
+            return
+        await page.keyboard.press(key)
+    pytest.fail("the keyboard does not get there")
