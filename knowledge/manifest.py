@@ -58,8 +58,8 @@ def seal(
     `embedder` is (name, fingerprint, dim). Raises OSError.
     """
     names = _files(folder)
-    for name in names:
-        sync(folder / name)
+    with _pool() as pool:  # together they cost the disk little more than one
+        list(pool.map(lambda name: sync(folder / name), names))
     made = Manifest(version, created, *embedder, views, counts, _entries(folder, names))
     body = asdict(made)
     path = folder / NAME
@@ -133,9 +133,13 @@ def _files(folder: Path) -> list[str]:
 
 
 def _entries(folder: Path, names: list[str]) -> dict[str, Entry]:
-    # Hashing lets go of the interpreter lock, so two files are hashed at once.
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+    # Hashing lets go of the interpreter lock, so several files are hashed at once.
+    with _pool() as pool:
         return dict(zip(names, pool.map(lambda name: _entry(folder / name), names), strict=True))
+
+
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=4)
 
 
 def _entry(path: Path) -> Entry:
