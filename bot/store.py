@@ -30,6 +30,7 @@ from knowledge.types import Audience
 REMEMBERED = (Outcome.ANSWERED, Outcome.ABSTAINED, Outcome.SMALLTALK, Outcome.STOPPED)
 """Outcomes a follow-up may refer to; apologies are not part of a conversation."""
 
+_message = SQLModel.metadata.tables["message"]
 _vote = SQLModel.metadata.tables["vote"]
 _audit = SQLModel.metadata.tables["audit"]
 _probe = SQLModel.metadata.tables["probe"]
@@ -114,10 +115,10 @@ class Store:
 
     async def healthy(self) -> bool:
         """True if the database takes writes. Tries one if none was committed lately."""
-        if not self.database.stale():
+        if not self.database.doubtful():
             return True
         try:
-            await self.database.write(_prove_writable)
+            await self.database.prove(_fill_and_free)
         except StoreError:
             return False
         return True
@@ -185,6 +186,63 @@ class Store:
             return None if row is None else _answer_record(*row)
 
         return await self.database.read(read)
+
+    async def shown_as(self, channel: str, platform_id: str) -> str | None:
+        """The id of the answer that a channel shows under `platform_id`, or None."""
+
+        def read(session: Session) -> str | None:
+            return session.exec(
+                select(tables.Outbox.answer_id)
+                .where(tables.Outbox.platform_id == platform_id)
+                .where(tables.Answer.id == tables.Outbox.answer_id)
+                .where(tables.Message.id == tables.Answer.message_id)
+                .where(tables.Conversation.id == tables.Message.conversation_id)
+                .where(tables.Conversation.channel == channel)
+            ).first()
+
+        return await self.database.read(read)
+
+    async def speakers(self, channel: str, conversation: str) -> frozenset[str]:
+        """The actors who asked something in a conversation; empty if nobody did."""
+
+        def read(session: Session) -> frozenset[str]:
+            asked = select(tables.Message.actor_id).where(*_in_conversation(channel, conversation))
+            return frozenset(session.exec(asked.distinct()).all())
+
+        return await self.database.read(read)
+
+    async def recent(self, channel: str, actor_id: str, limit: int = 5) -> list[Exchange]:
+        """The last questions of a person with their answers, newest first; without votes."""
+
+        def read(session: Session) -> list[Exchange]:
+            newest = session.exec(
+                select(tables.Message, tables.Answer)
+                .join(
+                    tables.Answer,
+                    col(tables.Answer.message_id) == tables.Message.id,
+                    isouter=True,
+                )
+                .where(tables.Message.actor_id == actor_id)
+                .where(tables.Conversation.id == tables.Message.conversation_id)
+                .where(tables.Conversation.channel == channel)
+                .order_by(col(tables.Message.id).desc())
+                .limit(limit)
+            ).all()
+            return [_exchange(message, answer, {}) for message, answer in newest]
+
+        return await self.database.read(read)
+
+    async def amend(self, event_id: str, text: str) -> bool:
+        """Replace what a person wrote, as they did on the platform; False for an unknown event.
+
+        An answer that is being made goes on with the old text.
+        """
+
+        def write(connection: Connection) -> bool:
+            changed = sa.update(_message).where(_message.c.event_id == event_id).values(text=text)
+            return connection.execute(changed).rowcount > 0
+
+        return await self.database.write(write)
 
     async def vote(self, vote: Vote) -> None:
         """Set, change or withdraw (value 0) one person's vote. Repeating it changes nothing.
@@ -329,7 +387,7 @@ def _note(
     connection.execute(sa.insert(_audit), {**note, "at": datetime.now(UTC)})
 
 
-def _prove_writable(connection: Connection) -> None:
+def _fill_and_free(connection: Connection) -> None:
     """Write as much as a message needs, before giving any space back."""
     key: Any = connection.execute(sa.insert(_probe), {"filler": "·" * 4096}).inserted_primary_key
     connection.execute(sa.delete(_probe).where(_probe.c.id != key[0]))

@@ -181,6 +181,7 @@ class Outbox(SQLModel, table=True):
     """The delivery of one answer."""
 
     __table_args__ = (
+        sa.Index("ix_outbox_platform_id", "platform_id"),  # a reaction names only the message
         sa.Index(
             "ix_outbox_unsent",
             "answer_id",
@@ -221,6 +222,15 @@ class Audit(SQLModel, table=True):
     target: str = Field(sa_type=CleanText, index=True)
     detail: dict[str, Any] = Field(sa_type=CleanJson)
     at: datetime = Field(sa_type=UtcTime)
+
+
+class Note(SQLModel, table=True):
+    """Something a channel has to remember over a restart: an open stream, a muted thread."""
+
+    channel: str = Field(sa_type=CleanText, primary_key=True)
+    key: str = Field(sa_type=CleanText, primary_key=True)
+    value: dict[str, Any] = Field(sa_type=CleanJson)
+    changed: datetime = Field(sa_type=UtcTime)
 
 
 class Probe(SQLModel, table=True):

@@ -11,14 +11,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine import URL, Connection
 
 from bot.database import FileLock, make_engine, parse_url, take_advisory_lock, translate
 from bot.errors import StoreError
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision; a test compares it with the scripts in `versions/`."""
 
 
@@ -57,11 +55,7 @@ def upgrade(url: str | URL, *, held: bool = False) -> bool:
                     lock = FileLock(Path(parsed.database or ""))
                 else:
                     take_advisory_lock(connection)
-            config = Config()
-            config.set_main_option("script_location", str(Path(__file__).parent))
-            config.attributes["connection"] = connection
-            with connection.begin():
-                command.upgrade(config, HEAD)
+            _run(connection)
     except sa.exc.SQLAlchemyError as problem:
         raise translate(problem) from problem
     finally:
@@ -69,3 +63,14 @@ def upgrade(url: str | URL, *, held: bool = False) -> bool:
         if lock is not None:
             lock.release()
     return True
+
+
+def _run(connection: Connection) -> None:
+    from alembic import command  # slow to import, and needed once in a database's life
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["connection"] = connection
+    with connection.begin():
+        command.upgrade(config, HEAD)
