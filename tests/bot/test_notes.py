@@ -8,7 +8,7 @@ from bot.journal import Journal
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Outcome, Reply
-from tests.fakes.chat import event
+from tests.fakes.dialogue import event
 
 
 async def test_a_note_is_kept_replaced_and_forgotten(store: Store) -> None:
