@@ -20,28 +20,37 @@ Evidence = Mapping[str, FloatArray]
 """By name, one number per candidate: (m,) float32 each."""
 
 
+Facts = Mapping[str, float]
+"""Numbers about the query itself, by name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """Coefficients by the name of the evidence."""
+    """Coefficients by the name of the evidence, or of `evidence*fact` for a product."""
 
     first: Mapping[str, float]
     second: Mapping[str, float]
     confident: Mapping[str, float]
 
-    def rank_first(self, evidence: Evidence) -> FloatArray:
+    def rank_first(self, evidence: Evidence, facts: Facts) -> FloatArray:
         """Cheap scores, (m,): which candidates are worth a second look."""
-        return _weighed(self.first, evidence)
+        return weighed(self.first, evidence, facts)
 
-    def rank(self, evidence: Evidence) -> FloatArray:
+    def rank(self, evidence: Evidence, facts: Facts) -> FloatArray:
         """Final scores, (m,); differences between them are log odds."""
-        return _weighed(self.second, evidence)
+        return weighed(self.second, evidence, facts)
 
-    def confidence(self, evidence: Mapping[str, float]) -> float:
+    def confidence(self, scores: FloatArray, evidence: Evidence, facts: Facts) -> float:
         """Probability in [0, 1] that the first hits answer the query."""
-        bias = self.confident["bias"]
-        odds = bias + sum(
-            weight * evidence[name] for name, weight in self.confident.items() if name != "bias"
-        )
+        if not len(scores):
+            return 0.0
+        top = int(np.argmax(scores))
+        others = np.delete(scores, top)
+        margin = float(scores[top] - others.max()) if len(others) else 0.0
+        known = {name: float(values[top]) for name, values in evidence.items()}
+        known |= facts
+        known |= {"margin": margin, "bias": 1.0}
+        odds = sum(weight * known[name] for name, weight in self.confident.items())
         return float(1.0 / (1.0 + np.exp(-np.clip(odds, -30.0, 30.0))))
 
 
@@ -53,8 +62,10 @@ def default() -> Scoring:
     return Scoring(numbers["first"], numbers["second"], numbers["confidence"])
 
 
-def _weighed(weights: Mapping[str, float], evidence: Evidence) -> FloatArray:
-    total: FloatArray = np.sum(
-        [np.float32(weight) * evidence[name] for name, weight in weights.items()], axis=0
-    ).astype(np.float32)
+def weighed(weights: Mapping[str, float], evidence: Evidence, facts: Facts) -> FloatArray:
+    """The weighted sum of the evidence, (m,)."""
+    total = np.zeros(len(next(iter(evidence.values()))), np.float32)
+    for term, weight in weights.items():
+        name, _, fact = term.partition("*")
+        total += np.float32(weight * facts[fact] if fact else weight) * evidence[name]
     return total

@@ -11,10 +11,12 @@ character n-grams. Second stage: late interaction over token vectors, for the be
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +25,8 @@ from knowledge import scoring
 from knowledge.embed import Embedder, TokenVectors
 from knowledge.errors import KnowledgeError
 from knowledge.index import IndexFolder, OpenIndex, View
-from knowledge.lexical import best
-from knowledge.scoring import Scoring
+from knowledge.lexical import Coverage, best
+from knowledge.scoring import Evidence, Scoring
 from knowledge.types import Hit, Hits, Query
 
 FloatArray = npt.NDArray[np.float32]
@@ -88,30 +90,38 @@ class HybridRetriever:
         return search(index, self._embedder, query, self._scoring)
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What one query found in one view, before anything is shown: candidates by row.
+
+    `evidence` holds (m,) numbers per candidate, `facts` numbers about the query itself.
+    """
+
+    rows: RowArray
+    evidence: Evidence
+    facts: Mapping[str, float]
+
+
 def search(index: OpenIndex, embedder: Embedder, query: Query, weights: Scoring) -> Hits:
     """Search one opened index, on this thread."""
     view = index.view(query.audience)
     began = time.perf_counter()
     tokens = embedder.query_tokens(query.text)
     embedded = time.perf_counter()
-    rows, evidence = gather(view, query.text, tokens)
-    first = weights.rank_first(evidence)
-    keep = best(first - first.min() + 1.0, SECOND)[0] if len(first) else np.empty(0, np.int64)
-    rows, evidence = rows[keep], {name: values[keep] for name, values in evidence.items()}
+    few = shortlist(gather(view, query.text, tokens), weights, SECOND)
     gathered = time.perf_counter()
-    late = view.tokens.late(tokens, rows)
-    evidence |= {f"late_{name}": values for name, values in asdict(late).items()}
-    scores = weights.rank(evidence)
-    order = np.argsort(-scores, kind="stable")[: max(0, query.limit)]
+    seen = look_again(view, tokens, few)
+    scores = weights.rank(seen.evidence, seen.facts)
+    order = np.argsort(-scores, kind="stable")
     hits = tuple(
         Hit(
-            view.passages[int(rows[place])],
+            view.passages[int(seen.rows[place])],
             float(scores[place]),
-            {name: float(values[place]) for name, values in evidence.items()},
+            {name: float(values[place]) for name, values in seen.evidence.items()},
         )
-        for place in order
+        for place in order[: max(0, query.limit)]
     )
-    confidence = _confidence(scores, evidence, weights)
+    confidence = weights.confidence(scores, seen.evidence, seen.facts)
     done = time.perf_counter()
     timings = {
         "embed": (embedded - began) * 1e3,
@@ -121,8 +131,8 @@ def search(index: OpenIndex, embedder: Embedder, query: Query, weights: Scoring)
     return Hits(hits, confidence, index.version, timings)
 
 
-def gather(view: View, text: str, tokens: TokenVectors) -> tuple[RowArray, dict[str, FloatArray]]:
-    """Candidates of the first stage, as rows in ascending order, with their evidence."""
+def gather(view: View, text: str, tokens: TokenVectors) -> Examined:
+    """Candidates of the first stage: the best by each kind of evidence, with all of it."""
     words, grams = view.lexical.words(text), view.lexical.grams(text)
     named = [view.dense(field, tokens.pooled, GATHER)[0] for field in ("question", "answer")]
     named += [
@@ -130,7 +140,7 @@ def gather(view: View, text: str, tokens: TokenVectors) -> tuple[RowArray, dict[
         for scores in (words.question, words.whole, grams.question, grams.whole)
     ]
     rows = np.unique(np.concatenate(named)).astype(np.int64)
-    return rows, {
+    evidence = {
         "question": view.dense_at("question", tokens.pooled, rows),
         "answer": view.dense_at("answer", tokens.pooled, rows),
         "words_question": words.question[rows],
@@ -138,13 +148,33 @@ def gather(view: View, text: str, tokens: TokenVectors) -> tuple[RowArray, dict[
         "grams_question": grams.question[rows],
         "grams_whole": grams.whole[rows],
     }
+    return Examined(rows, evidence, query_facts(words, grams, len(view.passages)))
 
 
-def _confidence(scores: FloatArray, evidence: dict[str, FloatArray], weights: Scoring) -> float:
-    if not len(scores):
-        return 0.0
-    top = int(np.argmax(scores))
-    others = np.delete(scores, top)
-    margin = float(scores[top] - others.max()) if len(others) else 0.0
-    known = {name: float(values[top]) for name, values in evidence.items()}
-    return weights.confidence(known | {"margin": margin})
+def query_facts(words: Coverage, grams: Coverage, passages: int) -> dict[str, float]:
+    """Numbers about a query in this knowledge."""
+    return {
+        "length": math.log1p(words.count),
+        "rarity": words.known / max(1, words.count),
+        "known_words": words.known / max(1e-6, words.known + words.unknown),
+        "known_grams": grams.known / max(1e-6, grams.known + grams.unknown),
+        "passages": math.log(max(1, passages)),
+    }
+
+
+def shortlist(found: Examined, weights: Scoring, count: int) -> Examined:
+    """The `count` best of the first stage."""
+    scores = weights.rank_first(found.evidence, found.facts)
+    keep = np.sort(np.argsort(-scores, kind="stable")[:count])
+    evidence = {name: values[keep] for name, values in found.evidence.items()}
+    return Examined(found.rows[keep], evidence, found.facts)
+
+
+def look_again(view: View, tokens: TokenVectors, found: Examined) -> Examined:
+    """Add the second stage's evidence: late interaction over token vectors."""
+    late = asdict(view.tokens.late(tokens, found.rows))
+    return Examined(
+        found.rows,
+        {**found.evidence, **{f"late_{name}": values for name, values in late.items()}},
+        found.facts,
+    )

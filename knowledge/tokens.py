@@ -13,7 +13,6 @@ import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +35,7 @@ class Taken:
 
     ids: IdArray  # (t,)
     vectors: ByteArray  # (t, dim)
+    scales: FloatArray  # (t,) what makes each stored vector a unit vector
     lengths: npt.NDArray[np.int32]  # tokens of each text: the question, then each window
 
 
@@ -45,14 +45,15 @@ class Late:
 
     Means over the query's tokens of each one's best cosine, weighted by rarity: with the
     question or heading alone (`question`), with the best single window (`window`), with the
-    whole passage (`whole`; `flat` is the same unweighted). `asked` turns it round: how well
-    the question's own tokens are met by the query.
+    whole passage (`whole`; `flat` is the same unweighted, `rare` with squared weights).
+    `asked` turns it round: how well the question's own tokens are met by the query.
     """
 
     question: FloatArray
     window: FloatArray
     whole: FloatArray
     flat: FloatArray
+    rare: FloatArray
     asked: FloatArray
 
 
@@ -60,9 +61,16 @@ class TokenStore:
     """Token vectors of a view's passages, by row. Read-only, safe in any thread."""
 
     def __init__(
-        self, vectors: ByteArray, ids: IdArray, texts: RowArray, rows: RowArray, df: IdArray
+        self,
+        vectors: ByteArray,
+        scales: FloatArray,
+        ids: IdArray,
+        texts: RowArray,
+        rows: RowArray,
+        df: IdArray,
     ) -> None:
         self._vectors = vectors  # (tokens, dim)
+        self._scales = scales  # (tokens,) what makes each stored vector a unit vector
         self._ids = ids  # (tokens,)
         self._texts = texts  # (texts + 1,) where each text's tokens begin
         self._rows = rows  # (n + 1,) where each passage's texts begin
@@ -78,6 +86,7 @@ class TokenStore:
         `passages` is consumed lazily, and what is stored waits on the disk, not in memory.
         """
         ids: list[IdArray] = []
+        scales: list[FloatArray] = [np.empty(0, np.float32)]
         lengths: list[int] = []
         rows = [0]
         with tempfile.TemporaryFile() as spool:
@@ -85,6 +94,7 @@ class TokenStore:
                 taken = passage if isinstance(passage, Taken) else _quantised(dim, passage)
                 taken.vectors.tofile(spool)
                 ids.append(taken.ids)
+                scales.append(taken.scales)
                 lengths.extend(int(length) for length in taken.lengths)
                 rows.append(len(lengths))
             spool.flush()
@@ -97,6 +107,7 @@ class TokenStore:
         every = np.concatenate([np.empty(0, np.int32), *present])
         return cls(
             vectors,
+            np.concatenate(scales),
             np.concatenate([np.empty(0, np.int32), *ids]),
             texts,
             np.asarray(rows, np.int64),
@@ -110,6 +121,7 @@ class TokenStore:
         return Taken(
             np.array(self._ids[span]),
             np.array(self._vectors[span]),
+            np.array(self._scales[span]),
             np.diff(texts).astype(np.int32),
         )
 
@@ -123,17 +135,20 @@ class TokenStore:
     @classmethod
     def load(cls, folder: Path) -> TokenStore:
         """Open what `save` wrote, mapped. Raises OSError or ValueError when it is not whole."""
-        vectors, ids, texts, rows, df = (
+        vectors, scales, ids, texts, rows, df = (
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in ("vectors", "ids", "texts", "rows", "df")
+            for name in ("vectors", "scales", "ids", "texts", "rows", "df")
         )
-        if not (texts[-1] == len(vectors) == len(ids) and rows[-1] == len(texts) - 1):
+        if not (
+            texts[-1] == len(vectors) == len(scales) == len(ids) and rows[-1] == len(texts) - 1
+        ):
             raise ValueError("the token vectors do not match their offsets")
-        return cls(vectors, ids, np.asarray(texts), np.asarray(rows), np.asarray(df))
+        return cls(vectors, scales, ids, np.asarray(texts), np.asarray(rows), np.asarray(df))
 
     def _parts(self) -> dict[str, npt.NDArray[np.generic]]:
         return {
             "vectors": self._vectors,
+            "scales": self._scales,
             "ids": self._ids,
             "texts": self._texts,
             "rows": self._rows,
@@ -154,47 +169,69 @@ class TokenStore:
         """Compare a query, token by token, with these passages."""
         ids, wanted = query.ids[:QUERY_TOKENS], query.vectors[:QUERY_TOKENS]
         if not len(rows) or not len(ids):
-            zero = np.zeros(len(rows), np.float32)
-            return Late(zero, zero, zero, zero, zero)
-        weights = self.rarity(ids)
-        weights = weights / max(float(weights.sum()), 1e-6)
+            return Late(*np.zeros((6, len(rows)), np.float32))
         first, last = self._texts[self._rows[rows]], self._texts[self._rows[rows + 1]]
         spans = [slice(a, b) for a, b in zip(first, last, strict=True)]
-        vectors = np.concatenate([self._vectors[span] for span in spans]).astype(np.float32)
-        sims = vectors @ wanted.T
-        # the stored rows are scaled to fill eight bits; their own lengths scale them back
-        sims /= np.maximum(np.sqrt(np.einsum("td,td->t", vectors, vectors)), 1e-6)[:, None]
-        return self._pooled(rows, sims, weights, np.concatenate([self._ids[s] for s in spans]))
+        stored = np.concatenate([self._vectors[span] for span in spans])
+        scales = np.concatenate([self._scales[span] for span in spans])
+        sims = (stored.astype(np.float32) @ wanted.T) * scales[:, None]
+        # where each text of each passage begins and ends among these tokens
+        texts = np.concatenate([np.arange(self._rows[row], self._rows[row + 1]) for row in rows])
+        counts = self._texts[texts + 1] - self._texts[texts]
+        per_row = self._rows[rows + 1] - self._rows[rows]
+        questions = np.concatenate(([0], np.cumsum(per_row)[:-1]))
+        nearest = _segment_max(sims, counts)
+        weights = self.rarity(ids)
+        weights = weights / max(float(weights.sum()), 1e-6)
+        rare = weights**2 / max(float((weights**2).sum()), 1e-9)
+        whole = np.maximum.reduceat(nearest, questions)
+        # a window counts from the second text on; a passage without one has its question
+        window = nearest @ weights
+        question = window[questions]
+        window[questions[per_row > 1]] = 0.0
+        return Late(
+            question,
+            np.maximum.reduceat(window, questions),
+            whole @ weights,
+            whole.mean(1),
+            whole @ rare,
+            self._asked(sims, counts, questions, np.concatenate([self._ids[s] for s in spans])),
+        )
 
-    def _pooled(self, rows: RowArray, sims: FloatArray, weights: FloatArray, ids: IdArray) -> Late:
-        """Reduce (tokens, query tokens) cosines to a few numbers per passage."""
-        found = np.zeros((5, len(rows)), np.float32)
-        at = 0
-        for place, row in enumerate(rows):
-            texts = self._texts[self._rows[row] : self._rows[row + 1] + 1]
-            cuts = texts - texts[0] + at
-            asked = sims[cuts[0] : cuts[1]]
-            every = sims[cuts[0] : cuts[-1]]
-            windows = [sims[a:b].max(0) @ weights for a, b in pairwise(cuts[1:]) if b > a]
-            if len(asked):
-                found[0, place] = asked.max(0) @ weights
-                mass = self.rarity(ids[cuts[0] : cuts[1]])
-                found[4, place] = asked.max(1) @ mass / max(float(mass.sum()), 1e-6)
-            found[1, place] = max(windows, default=0.0)
-            if len(every):
-                nearest = every.max(0)
-                found[2, place] = nearest @ weights
-                found[3, place] = nearest.mean()
-            at = int(cuts[-1])
-        return Late(*found)
+    def _asked(
+        self, sims: FloatArray, counts: RowArray, questions: RowArray, ids: IdArray
+    ) -> FloatArray:
+        """How well each question's own tokens are met by the query, weighted by rarity."""
+        begins = np.concatenate(([0], np.cumsum(counts)[:-1]))[questions]
+        lengths = counts[questions]
+        owner = np.repeat(np.arange(len(questions)), lengths)
+        inside = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        tokens = np.repeat(begins, lengths) + inside
+        weights = self.rarity(ids[tokens])
+        met = np.bincount(owner, weights * sims[tokens].max(1), len(questions))
+        mass = np.bincount(owner, weights, len(questions))
+        shares: FloatArray = (met / np.maximum(mass, 1e-6)).astype(np.float32)
+        return shares
+
+
+def _segment_max(values: FloatArray, counts: RowArray) -> FloatArray:
+    """The largest of each run of rows, (runs, columns); zero for an empty run."""
+    found = np.zeros((len(counts), values.shape[1]), np.float32)
+    filled = counts > 0
+    if filled.any():
+        begins = np.concatenate(([0], np.cumsum(counts)[:-1]))
+        found[filled] = np.maximum.reduceat(values, begins[filled])
+    return found
 
 
 def _quantised(dim: int, texts: Sequence[TokenVectors]) -> Taken:
     """Each vector scaled so that its largest number fills eight bits."""
     vectors = np.concatenate([np.empty((0, dim), np.float32), *(one.vectors for one in texts)])
     peaks = np.maximum(np.abs(vectors).max(1, initial=0.0), 1e-6)
+    stored = np.rint(vectors * (127.0 / peaks)[:, None])
     return Taken(
         np.concatenate([np.empty(0, np.int32), *(one.ids for one in texts)]).astype(np.int32),
-        np.rint(vectors * (127.0 / peaks)[:, None]).astype(np.int8),
+        stored.astype(np.int8),
+        (1.0 / np.maximum(np.linalg.norm(stored, axis=1), 1.0)).astype(np.float32),
         np.asarray([len(one.ids) for one in texts], np.int32),
     )
