@@ -284,13 +284,17 @@ class Database:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, self._read, read)
 
-    def failing(self) -> bool:
-        """True if the last transaction could not be committed."""
-        return self._failing
-
-    def stale(self) -> bool:
-        """True if nothing was written lately, so a good answer needs a new attempt."""
+    def doubtful(self) -> bool:
+        """True if a write failed since the last proof, or none was committed lately."""
         return self._failing or time.monotonic() - self._written > FRESH_S
+
+    async def prove(self, write: Write[None]) -> None:
+        """Commit a write that is as demanding as any other, which takes the doubt away.
+
+        Small writes do not: on a full disk some of them still find room.
+        """
+        await self.write(write)
+        self._failing = False
 
     async def close(self) -> None:
         """Commit what is queued, then let go of everything."""
@@ -350,7 +354,6 @@ class Database:
                 return [result for job in group for result in self._commit([job])]
             return [(group[0], None, error if isinstance(error, DeskhandError) else _bug(error))]
         self._written = time.monotonic()
-        self._failing = False
         return results
 
     def _attempt(self, group: list[_Job]) -> list[_Result]:

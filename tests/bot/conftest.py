@@ -67,13 +67,21 @@ def cluster() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def postgres(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Databases:
+    """PostgreSQL databases."""
+    return Databases("postgresql", tmp_path_factory.mktemp("databases"), cluster)
+
+
 @pytest.fixture(scope="session", params=BOTH)
 def databases(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Databases:
     """Both kinds of database, one after the other."""
-    server = request.getfixturevalue("cluster") if request.param == "postgresql" else None
-    return Databases(request.param, tmp_path_factory.mktemp("databases"), server)
+    if request.param == "postgresql":
+        made: Databases = request.getfixturevalue("postgres")
+        return made
+    return Databases("sqlite", tmp_path_factory.mktemp("databases"), None)
 
 
 @pytest.fixture

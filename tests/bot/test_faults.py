@@ -28,6 +28,7 @@ from bot.tables import SendState
 from bot.types import Outcome
 from tests.fakes import victim
 from tests.fakes.dialogue import RecordingChannel, ScriptedAnswerer, event
+from tests.fakes.postgres import Cluster
 from tests.fakes.victim import lines
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def locked(url: str) -> Iterator[None]:
     with engine.connect() as connection:
         transaction = connection.begin()
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("LOCK TABLE message IN ACCESS EXCLUSIVE MODE")
+            connection.exec_driver_sql("LOCK TABLE message, probe IN ACCESS EXCLUSIVE MODE")
         yield
         transaction.rollback()
     engine.dispose()
@@ -145,7 +146,7 @@ class TestLocked:
             with locked(url):
                 with pytest.raises(Refused, match="could not be saved"):
                     await dispatcher.accept(event(1))
-                assert not await store.healthy() or parse_url(url).get_backend_name() != "sqlite"
+                assert not await store.healthy()
             assert (await dispatcher.accept(event(1))).fresh
             await all_sent(store, 1)
             assert await store.healthy()
@@ -159,14 +160,18 @@ class TestFull:
         """Fill the disk while people write, make room again, and count."""
         kept: list[str] = []
         async with served(store) as (dispatcher, channel):
-            with pytest.raises(Refused, match="could not be saved"):
-                for number in range(10_000):
+            refused = 0
+            for number in range(10_000):
+                try:
                     message = event(number, "x" * 3000, conversation=f"c{number % 7}")
                     kept.append((await dispatcher.accept(message)).event_id)
+                    refused = 0
+                except Refused:
+                    refused += 1
+                if refused == 10:  # a checkpoint may make room once or twice
+                    break
+            assert refused == 10
             assert kept
-            for number in range(3):
-                with pytest.raises(Refused):
-                    await dispatcher.accept(event(f"late{number}", "x" * 4000))
             assert not await store.healthy()
             room()
             assert (await dispatcher.accept(event("after"))).fresh
@@ -224,24 +229,22 @@ class TestLostServer:
     """PostgreSQL goes away and comes back."""
 
     @pytest.fixture
-    def pg_url(self, databases: Any, quiet: None) -> str:
+    def pg_url(self, postgres: Any, quiet: None) -> str:
         del quiet
-        if databases.cluster is None:
-            pytest.skip("SQLite has no server to lose")
-        return str(databases.fresh())
+        return str(postgres.fresh())
 
     async def test_a_lost_server_loses_no_message_and_no_answer(
-        self, pg_url: str, databases: Any
+        self, pg_url: str, cluster: Cluster
     ) -> None:
         store = Store.open(pg_url, exclusive=True)
         async with served(store) as (dispatcher, channel):
             for number in range(10):
                 await dispatcher.accept(event(number))
-            await asyncio.to_thread(databases.cluster.stop)
+            await asyncio.to_thread(cluster.stop)
             with pytest.raises(Refused):
                 await dispatcher.accept(event("down"))
             assert not await store.healthy()
-            await asyncio.to_thread(databases.cluster.start)
+            await asyncio.to_thread(cluster.start)
             assert (await dispatcher.accept(event("up"))).fresh
             assert await store.healthy()
             await all_sent(store, 11)
