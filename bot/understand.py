@@ -20,6 +20,7 @@ from bot.words.smalltalk import Talk, peel, wants_human_now
 
 PARTS = 4  # questions answered from one message
 SEARCHED = 1200  # characters of one question that are searched for
+READ = 12_000  # characters of a message that are read, half from each end
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 _SPACE = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r"\s*\n\s*")
 _NUMBERED = re.compile(r"(?:^|\n)\s*(?:\(?\d{1,2}[.):]|[-*•])\s+")
+_INLINE = re.compile(r"(?:^|\s)\(?(?:[1-9]|[a-d])\)\s+")  # "1) … 2) …" on one line
 _ASKS = re.compile(r"[?？]\W*$")
 _QUESTION_START = (
     r"(?:what|when|where|who|whom|whose|why|which|how|can|could|do|does|did|is|are|will|would"
@@ -77,15 +79,17 @@ _ASIDE = re.compile(
 def normalise(message: str) -> str:
     """The message as a person would read it: no invisible characters, plain spaces."""
     text = "".join(
-        char if char in "\n\t\u200d" or unicodedata.category(char) not in _INVISIBLE else " "
-        for char in unicodedata.normalize("NFC", message)
+        char
+        if char.isspace() or char == "\u200d" or unicodedata.category(char) not in _INVISIBLE
+        else ""
+        for char in unicodedata.normalize("NFC", message.replace("\u200b", " "))
     )
     return _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
 
 
 def understand(message: str, history: Sequence[Turn] = (), default_lang: str = "en") -> Understood:
     """What `message` asks, given the conversation before it (oldest first)."""
-    text = normalise(message)
+    text = normalise(message if len(message) <= READ else _ends(message))
     lang = _language(text, history, default_lang)
     if _unreadable(text):
         return Understood(lang, empty=True)
@@ -101,9 +105,16 @@ def understand(message: str, history: Sequence[Turn] = (), default_lang: str = "
     return Understood(lang, parts=_parts(rest, history))
 
 
+def _ends(message: str) -> str:
+    """The beginning and the end of a message too long to be read whole."""
+    return f"{message[: READ // 2]}\n{message[-READ // 2 :]}"
+
+
 def split(message: str) -> list[str]:
     """The questions of a message in order; statements stay with the question they lead to."""
     listed = [one.strip() for one in _NUMBERED.split(message)]
+    if len(listed) < 3:
+        listed = [one.strip() for one in _INLINE.split(message)]
     if len(listed) >= 3:
         head, *items = listed
         items = [one for one in items if one]

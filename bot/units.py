@@ -53,7 +53,7 @@ _ABBREVIATIONS = frozenset(
     a.m p.m jan feb mar apr jun jul aug sep sept oct nov dec"""
     )
 )
-_END = re.compile(r"([.!?…]+[\"'”’»)\]*_]*)(?=\s+\S)|([。！？；]+[”’」』）]*)")
+_END = re.compile(r"((?<![.!?…])[.!?…]++[\"'”’»)\]*_]*)(?=\s+\S)|([。！？；]+[”’」』）]*)")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*+•·‣]|\d{1,3}[.)])\s+")
 _GOES_ON = re.compile(r"[^\W\d_A-ZÀ-ÖØ-ÞА-ЯЁ\u3400-\u9fff]|[,;)]")
 _INNER_HEADING = re.compile(r"^#{1,6}\s+|\s+#+\s*$")
@@ -78,11 +78,13 @@ def sentences(text: str) -> list[str]:
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
-    following = text[match.end() :].lstrip()
+    # Only the neighbourhood is looked at: a long text must not be copied at every stop.
+    following = text[match.end() : match.end() + 20].lstrip()
     if match.group(1)[0] != ".":
         return True
-    word = re.search(r"(\S*)$", text[: match.start()])
-    before = word.group(1).lstrip("(\"'“„«*_[").casefold() if word else ""
+    words = text[max(0, match.start() - 30) : match.start()].split()
+    spaced = not words or text[match.start() - 1].isspace()
+    before = "" if spaced else words[-1].lstrip("(\"'“„«*_[").casefold()
     if before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha()):
         # "at 5 p.m. We close" still ends, and so does "option B. Then".
         return before in {"a.m", "p.m", "etc", "usw"} and following[:1].isupper()

@@ -184,7 +184,8 @@ def _ellipsis(message: str, topic: str) -> str:
         return ""
     rest = found.group("rest").strip(" ,，?？.!。")
     if _BARE.match(rest) or (content(rest) and _has_question_word(rest)):
-        return f"{rest}, {_bare(topic)}" if len(content(rest)) < 2 else ""
+        short = len(content(rest)) < 2 and not _PRONOUN.search(rest)
+        return f"{rest}, {_bare(topic)}" if short else ""
     bare = _bare(topic)
     led = _PREPOSITION.match(rest)
     # The same preposition in the question before marks the slot that is replaced; something

@@ -260,6 +260,7 @@ _HUMAN = (
     ),
 )
 
+STEPS = 12  # pleasantries taken off one message
 _GAP = r"[\s,.!?;:~。，！？、…·\-–—¡¿)(]*"
 _LANGS = ("en", "zh", "es", "de", "ru")
 _WORD_END = r"(?![^\W_])"
@@ -319,7 +320,10 @@ def peel(message: str) -> Peeled:
     rest = message.strip()
     seen: list[tuple[Talk, str]] = []
     whole = _is_whole(rest)
-    while rest and whole is None and (step := _step(rest)) is not None:
+    for _ in range(STEPS):
+        step = _step(rest) if rest and whole is None else None
+        if step is None:
+            break
         talk, lang, end = step
         if talk is not None:
             seen.append((talk, lang))
@@ -375,7 +379,7 @@ def _is_aside(talk: Talk, text: str, end: int) -> bool:
     # "Good" opens "good soil for tomatoes?" too: what follows decides if it is small talk.
     if talk is not Talk.ACKNOWLEDGED or end == len(text):
         return True
-    return _breaks(text, end) or _step(text[end:]) is not None
+    return _breaks(text, end) or _opens_talk(text[end:])
 
 
 def _opens_talk(text: str) -> bool:
@@ -383,7 +387,7 @@ def _opens_talk(text: str) -> bool:
 
 
 def _breaks(text: str, end: int) -> bool:
-    return re.search(r"[,.!?;:，。！？、…\n–—-]\s*$", text[:end]) is not None
+    return re.search(r"[,.!?;:，。！？、…\n–—-]\s*$", text[max(0, end - 4) : end]) is not None
 
 
 def _is_whole(text: str) -> tuple[Talk, str] | None:
