@@ -55,16 +55,22 @@ def _before(
         _chosen["file"] = config_file
 
 
-def load() -> Loaded:
-    """The settings, read once per command, with logging set up by them."""
+def load(*, serving: bool = False) -> Loaded:
+    """The settings, with logging set up by them.
+
+    A command that answers and ends speaks for itself: only a server logs its course.
+    """
     loaded = config.load(_chosen.get("file"))
-    logs.configure(loaded.settings.log)
+    log = loaded.settings.log
+    if not serving and log.level == "info":
+        log = log.model_copy(update={"level": "warning"})
+    logs.configure(log)
     return loaded
 
 
-def settings() -> Settings:
+def settings(*, serving: bool = False) -> Settings:
     """The settings alone."""
-    return load().settings
+    return load(serving=serving).settings
 
 
 def print_line(text: str) -> None:

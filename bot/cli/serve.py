@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,7 @@ from bot.cli import wiring
 from bot.cli.console import err, progress, settings
 from bot.config import Settings
 from knowledge.errors import KnowledgeError
-from knowledge.types import Audience, Passage
+from knowledge.types import Audience
 
 if TYPE_CHECKING:
     from adapters.web.server import WebServer
@@ -46,7 +46,7 @@ def serve(
 
     Example: `deskhand serve --sample`
     """
-    current = settings()
+    current = settings(serving=True)
     if sample:
         _build_sample(current)
     asyncio.run(_serve(current))
@@ -64,8 +64,10 @@ def _build_sample(current: Settings) -> None:
 async def _serve(current: Settings) -> None:
     from adapters.web.app import create_app
     from adapters.web.channel import WebChannel
+    from adapters.web.library import IndexLibrary
     from adapters.web.server import WebServer
 
+    audience = current.server.audience
     channel = WebChannel()
     async with (
         wiring.store(current) as store,
@@ -76,7 +78,7 @@ async def _serve(current: Settings) -> None:
             store=store,
             dispatcher=bot,
             channel=channel,
-            library=IndexLibrary(made.retriever, current.server.audience),
+            library=IndexLibrary(lambda: made.retriever.index.view(audience).passages),
             settings=current,
             key=wiring.cookie_key(current),
             readiness=lambda: _readiness(store, bot, made),
@@ -145,29 +147,9 @@ async def _readiness(store: Store, bot: Dispatcher, made: wiring.Answering) -> R
     return Readiness(tuple(problems), detail)
 
 
-class IndexLibrary:
-    """What the chat page shows of the knowledge beside answers."""
-
-    def __init__(self, retriever: HybridRetriever, audience: Audience) -> None:
-        self._retriever = retriever
-        self._audience = audience
-
-    async def questions(self, limit: int, lang: str) -> Sequence[str]:
-        """FAQ questions this audience may read, marked ones and `lang` first."""
-        view = self._retriever.index.view(self._audience)
-        asked = [passage for passage in view.passages if passage.question]
-        asked.sort(key=lambda passage: passage.lang != lang)
-        return [passage.question for passage in asked[:limit]]
-
-    async def passage(self, passage_id: str) -> Passage | None:
-        """A passage of the index in use, of any audience; None when it is gone."""
-        view = self._retriever.index.view(Audience.INTERNAL)
-        return next((one for one in view.passages if one.id == passage_id), None)
-
-
 def engine() -> None:
     """Run the engine alone, for a machine with a GPU; point `engine.url` of the bot at it.
 
     Example: `deskhand engine` (with `engine.model` and `engine.key` set)
     """
-    wiring.run_engine(settings())
+    wiring.run_engine(settings(serving=True))
