@@ -210,8 +210,10 @@ async def test_starters_are_short_questions_from_every_source_in_the_visitors_la
         Passage("no question", "d.md"),
     ]
     library = IndexLibrary(lambda: passages)
-    assert await library.questions(9, "en") == ["A1?", "B1?", "A2?", "¿C1?"]
-    assert await library.questions(2, "es") == ["¿C1?", "A1?"]
+    assert await library.questions(9, "en") == ["A1?", "B1?", "A2?"]
+    assert await library.questions(2, "es") == ["¿C1?"]
+    assert await library.questions(2, "ja") == ["A1?", "B1?"]
+    assert await IndexLibrary(list).questions(4, "en") == ()
 
 
 async def test_the_library_follows_the_index_in_use() -> None:
