@@ -160,10 +160,8 @@ def cut(text: str, limit: int = LIMIT) -> list[str]:
     for count in _fill(sizes, limit):
         parts.append("\n\n".join(units[at : at + count]))
         at += count
-    if len(parts) > 1:
-        last = pieces(parts[-1])
-        if last * 5 < limit and last + pieces(parts[-2]) <= limit + SLACK:
-            parts[-2:] = [_join(parts[-2], parts[-1])]
+    if len(parts) > 1 and pieces(parts[-1]) <= SLACK:
+        parts[-2:] = [_join(parts[-2], parts[-1])]
     return parts
 
 

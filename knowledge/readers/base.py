@@ -214,6 +214,11 @@ class Outline:
         self._path.append((level, text))
         self._anchor = anchor
 
+    def turn(self, anchor: str) -> None:
+        """Start a new section under the same headings: the page turned."""
+        self._flush()
+        self._anchor = anchor
+
     def text(self, block: str) -> None:
         """Add one block of Markdown to the section."""
         if block.strip():

@@ -9,12 +9,21 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from knowledge.errors import UnreadableFile
-from knowledge.readers.base import MAX_TEXT, Content, RawFile, Readout, clean, parsing
+from knowledge.readers.base import (
+    MAX_TEXT,
+    Content,
+    Outline,
+    RawFile,
+    Readout,
+    clean,
+    parsing,
+)
 from knowledge.types import Section
 
 if TYPE_CHECKING:
@@ -29,6 +38,7 @@ _NUMBERED = re.compile(
     r"|(?P<heading>.+?)(?:\s{2,}|\s*[|·•–—]\s*)(?P<after>\d{1,4})"
     r"|\W*(?P<word>[^\W\d]*)\W*(?P<alone>\d{1,4})\W*"
 )
+_LEADERS = re.compile(r"(?:\s?\.){5,}\s*")  # from a heading to its page in a table of contents
 _PAGE_WORDS = frozenset(("", "page", "seite", "página", "pagina", "pág", "第", "стр"))
 _WIDE = re.compile(r"[\u2e80-\u9fff\uff00-\uffef]")
 
@@ -52,7 +62,7 @@ def read(raw: RawFile) -> Readout:
         size = 0
         for page in reader.pages:
             text = (page.extract_text() or "").replace("\xad\n", "").replace("\x7f", "•")
-            text = clean(text)
+            text = _LEADERS.sub(" … ", clean(text))
             size += len(text)
             if size > MAX_TEXT:
                 raise UnreadableFile(
@@ -61,13 +71,10 @@ def read(raw: RawFile) -> Readout:
                 )
             pages.append([line.rstrip() for line in text.split("\n")])
         title = _title(reader) or raw.name
-    return _readout(raw, title, pages)
-
-
-def _readout(raw: RawFile, title: str, pages: Sequence[Sequence[str]]) -> Readout:
-    bodies = [_paragraphs(lines) for lines in _without_running_lines(pages)]
-    empty = [number for number, body in enumerate(bodies, 1) if not body]
-    if len(empty) == len(bodies):
+        bookmarks = _bookmarks(raw, reader)
+    pages = _without_running_lines(pages)
+    empty = [number for number, lines in enumerate(pages, 1) if not any(lines)]
+    if len(empty) == len(pages):
         raise UnreadableFile(
             f"{raw.source} holds no text: its pages are images, or empty.",
             "Run text recognition over it (for example `ocrmypdf`) and use the result.",
@@ -76,10 +83,65 @@ def _readout(raw: RawFile, title: str, pages: Sequence[Sequence[str]]) -> Readou
     if empty:
         shown = ", ".join(map(str, empty[:10])) + (" …" if len(empty) > 10 else "")
         notes = (f"Pages without text (images?): {shown}.",)
-    sections = tuple(
-        Section(body, (title,), f"page={number}") for number, body in enumerate(bodies, 1) if body
-    )
-    return Readout((Content(title, sections),), notes)
+    return Readout((Content(title, _sections(title, pages, bookmarks)),), notes)
+
+
+def _bookmarks(raw: RawFile, reader: PdfReader) -> dict[int, list[tuple[int, str]]]:
+    """The document's outline: (level, heading) by page, counted from 0, in reading order.
+
+    An outline only helps; a damaged one is no reason to refuse the text.
+    """
+    found: dict[int, list[tuple[int, str]]] = defaultdict(list)
+
+    def visit(entries: Sequence[object], level: int) -> None:
+        for entry in entries:
+            if isinstance(entry, list):
+                visit(entry, level + 1)
+            elif isinstance(entry, Destination):
+                page = reader.get_destination_page_number(entry)
+                text = " ".join(clean(str(entry.title or "")).split())
+                if page is not None and text:
+                    found[page].append((level, text))
+
+    from pypdf.generic import Destination
+
+    with suppress(UnreadableFile), parsing(raw, "a PDF"):
+        visit(reader.outline, 1)
+    return found
+
+
+def _sections(
+    title: str, pages: Sequence[Sequence[str]], bookmarks: Mapping[int, Sequence[tuple[int, str]]]
+) -> tuple[Section, ...]:
+    """One section per page, or more where a bookmark's heading stands on it."""
+    outline = Outline()
+    for number, lines in enumerate(pages):
+        here = f"page={number + 1}"
+        outline.turn(here)
+        waiting = list(bookmarks.get(number, ()))
+        if waiting and not any(_is_heading(line, waiting[0][1]) for line in lines):
+            outline.heading(*waiting.pop(0), here)
+        part: list[str] = []
+        for line in lines:
+            at = next((at for at, (_, name) in enumerate(waiting) if _is_heading(line, name)), None)
+            if at is None:
+                part.append(line)
+                continue
+            outline.text(_paragraphs(part))
+            part = []
+            for level, name in waiting[: at + 1]:
+                outline.heading(level, name, here)
+            del waiting[: at + 1]
+        outline.text(_paragraphs(part))
+        for level, name in waiting:
+            outline.heading(level, name, here)
+    return outline.finish(title)
+
+
+def _is_heading(line: str, name: str) -> bool:
+    """True if the line is the heading that a bookmark names, with a number before it or not."""
+    line, name = (re.sub(r"\W+", "", text).casefold() for text in (line, name))
+    return bool(line) and line.endswith(name) and len(line) <= len(name) + 12
 
 
 def _unlock(raw: RawFile, reader: PdfReader) -> None:
@@ -129,7 +191,27 @@ def _without_running_lines(pages: Sequence[Sequence[str]]) -> list[list[str]]:
                 if keys[at] == key:
                     del lines[end]
                     trimmed[at] = _stripped(lines)
+        _drop_page_numbers(trimmed, end)
     return trimmed
+
+
+def _drop_page_numbers(pages: list[list[str]], end: int) -> None:
+    """Drop numbers that stand alone at this end and count with the pages.
+
+    Books put them at the bottom of the pages that begin a chapter and at the top of the others,
+    so they need not be on most pages at either end.
+    """
+    offsets = {
+        at: int(lines[end]) - at
+        for at, lines in enumerate(pages)
+        if lines and re.fullmatch(r"\s*[0-9]{1,4}\s*", lines[end])
+    }
+    offset, times = Counter(offsets.values()).most_common(1)[0] if offsets else (0, 0)
+    if times >= 3:
+        for at, lines in enumerate(pages):
+            if offsets.get(at) == offset:
+                del lines[end]
+                pages[at] = _stripped(lines)
 
 
 def _stripped(lines: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from knowledge.language import detect_language, normalize_language
         ("返品できますか", "ja"),
         ("配送料はいくらですか", "ja"),
         ("ﾊﾝｶｸ", "ja"),
+        ("商品到着後三十日以内返品可能です", "ja"),
         ("환불", "ko"),
         ("Где мой заказ?", "ru"),
         ("Де моє замовлення і коли воно приїде?", "uk"),

@@ -83,10 +83,34 @@ def test_running_titles_and_page_numbers_are_dropped() -> None:
     assert all(f"Question {n}" in text and f"Answer number {n}." in text for n in range(1, 7))
 
 
+def test_page_numbers_at_changing_ends_are_dropped() -> None:
+    pages = [f"Text of {n}.\n{n}" if n % 3 else f"{n}\nText of {n}." for n in range(7, 19)]
+    sections = document("a.pdf", pdf(*pages)).sections
+    assert [section.text for section in sections] == [f"Text of {n}." for n in range(7, 19)]
+
+
 def test_a_draft_name_is_no_title() -> None:
     assert (
         document("user-guide.pdf", pdf("x", title="Microsoft Word - x.docx")).title == "User guide"
     )
+
+
+def test_bookmarks_give_a_pdf_its_headings() -> None:
+    pages = ["Preface.\n1 Returns\nSend it back.", "In the box.\n1.1 Refunds\nMoney.", "More."]
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(pdf(*pages, title="Guide"))))
+    returns = writer.add_outline_item(title="Returns", page_number=0)
+    writer.add_outline_item(title="Refunds", page_number=1, parent=returns)
+    writer.add_outline_item(title="Not on the page", page_number=2)
+    stream = io.BytesIO()
+    writer.write(stream)
+    sections = document("guide.pdf", stream.getvalue()).sections
+    assert [(each.title_path[1:], each.anchor, each.text) for each in sections] == [
+        ((), "page=1", "Preface."),
+        (("Returns",), "page=1", "Send it back."),
+        (("Returns",), "page=2", "In the box."),
+        (("Returns", "Refunds"), "page=2", "Money."),
+        (("Not on the page",), "page=3", "More."),
+    ]
 
 
 def _encrypted(data: bytes, user: str) -> bytes:
@@ -191,6 +215,12 @@ def test_what_a_reader_of_a_word_document_does_not_see_is_not_read() -> None:
             parse_xml(
                 f'<w:del {nsdecls("w")} w:id="1" w:author="a">'
                 "<w:r><w:delText>DELETED</w:delText></w:r></w:del>"
+            )
+        )
+        paragraph._p.append(
+            parse_xml(
+                f'<w:moveFrom {nsdecls("w")} w:id="3" w:author="a">'
+                "<w:r><w:t>MOVED</w:t></w:r></w:moveFrom>"
             )
         )
         paragraph._p.append(
