@@ -224,7 +224,7 @@ def _running_key(line: str, page: int) -> tuple[str, int | None]:
 
     "Question 5" on page 5 is content; a number alone or set apart from a title is the page's.
     """
-    plain = re.sub(r"(?:\b(?:of|von|de|sur|di)|/)\s*\d+\W*$", "", line.strip().lower())
+    plain = re.sub(r"(\d)\s*(?:of|von|de|sur|di|/)\s*\d+\W*$", r"\1", line.strip().lower())
     found = _NUMBERED.fullmatch(plain)
     if found:
         number = found.group("before") or found.group("after") or found.group("alone")
