@@ -144,6 +144,8 @@ class _Block:
 
 def cut(text: str, limit: int = LIMIT) -> list[str]:
     """Cut Markdown into parts of at most `limit` word-pieces (the last: plus `SLACK`)."""
+    if pieces(text) <= limit and re.search(r"\w", text):  # the usual case, without parsing
+        return [text.strip("\n").rstrip()]
     units: list[str] = []
     lead = ""
     for block in _blocks(text):
