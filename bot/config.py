@@ -124,6 +124,56 @@ class LimitSettings(Section):
     drain_s: float = Field(25.0, gt=0, description="Seconds a stopping server may take.")
 
 
+class SlackPlace(Section):
+    """What is different in one Slack channel."""
+
+    audience: Audience | None = Field(
+        None, description="Whose knowledge answers draw on; empty takes `slack.audience`."
+    )
+    mode: Literal["mention", "always"] = Field(
+        "mention", description="Answer when mentioned, or every message."
+    )
+    private: bool = Field(False, description="Show answers only to the person who asked.")
+
+
+class SlackSettings(Section):
+    """The Slack channel; on when `bot_token` is set."""
+
+    bot_token: SecretStr = Field(SecretStr(""), description="Bot token of the app, `xoxb-…`.")
+    app_token: SecretStr = Field(
+        SecretStr(""),
+        description="App-level token, `xapp-…`, for Socket Mode; empty takes events by HTTP.",
+    )
+    signing_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signing secret of the app; needed to take events by HTTP at `/slack/events`.",
+    )
+    api_url: str = Field(
+        "https://slack.com/api/",
+        description="Address of Slack's API; GovSlack has `https://slack-gov.com/api/`.",
+    )
+    name: str = Field(
+        "Deskhand", min_length=1, max_length=35, description="The app's name in its manifest."
+    )
+    command: str = Field(
+        "/ask", pattern=r"^/[a-z0-9_-]{1,31}$", description="The slash command to ask with."
+    )
+    audience: Audience = Field(
+        Audience.CUSTOMER,
+        description="Whose knowledge full members of the workspace get; guests, people of other "
+        "organisations and shared channels always get the customers'.",
+    )
+    channels: dict[str, SlackPlace] = Field(
+        default_factory=dict,
+        description="By channel id, a table with `audience`, `mode` (`mention` or `always`) and "
+        "`private` (answers only the person who asked can see).",
+    )
+    stream: bool = Field(True, description="Show answers while they are made.")
+    silence_s: float = Field(
+        45.0, gt=0, description="Seconds without a sign of life after which Socket Mode reconnects."
+    )
+
+
 class LogSettings(Section):
     """Structured logs on standard error."""
 
@@ -147,6 +197,7 @@ class Settings(BaseSettings):
     knowledge: KnowledgeSettings = KnowledgeSettings()
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
+    slack: SlackSettings = SlackSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

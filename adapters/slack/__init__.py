@@ -1,0 +1,1 @@
+"""Slack: one door among others, over Socket Mode or HTTP."""

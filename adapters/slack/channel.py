@@ -1,0 +1,306 @@
+"""Slack as a `Channel`: the parts put together, and replies found again after a crash.
+
+Knows which part does what. Events arrive over Socket Mode when there is an app-level token,
+else over HTTP: `http` is the route that the web server mounts at `/slack/events`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import structlog
+from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+from starlette.requests import Request
+from starlette.responses import Response
+
+from adapters.slack.api import Api, SlackError
+from adapters.slack.app import make_app
+from adapters.slack.delivery import ANSWER, Left, SlackDelivery, Workshop
+from adapters.slack.home import Home, Starters
+from adapters.slack.intake import Intake, Parts
+from adapters.slack.line import hold
+from adapters.slack.places import NAME, Identity, Members
+from adapters.slack.render import followed
+from adapters.slack.votes import Votes
+from bot.config import SlackSettings
+from bot.errors import ConfigError
+from bot.notes import Notes
+from bot.store import Store
+from bot.types import Accept, Address, Delivery
+
+PATH = "/slack/events"
+_MOST_BYTES = 1_000_000
+_LONGEST_PAUSE_S = 60.0
+
+Cancel = Callable[[str, str], Awaitable[bool]]  # channel, conversation
+log = structlog.get_logger(__name__)
+
+
+async def _no_starters(_: int) -> Sequence[str]:
+    return ()
+
+
+class SlackChannel:
+    """The door. `attach` it to the dispatcher before `run`."""
+
+    name = NAME
+
+    def __init__(
+        self, settings: SlackSettings, store: Store, starters: Starters = _no_starters
+    ) -> None:
+        """`starters` suggests questions. Raises `ConfigError` for settings that cannot work."""
+        check(settings)
+        self._settings = settings
+        self._store = store
+        self._notes = Notes(store.database, NAME)
+        self._client = AsyncWebClient(
+            settings.bot_token.get_secret_value(),
+            base_url=settings.api_url,
+            retry_handlers=[],  # the outbox decides what is sent again
+            timeout=20,
+        )
+        self._api = Api(self._client)
+        self._votes = Votes(store, self._notes, self._api)
+        self._members = Members(settings, self._api)
+        self._home = Home(self._api, store, starters, settings.name)
+        self._cancel: Cancel | None = None
+        self._me: Identity | None = None
+        self._app: AsyncApp | None = None
+        self._intake: Intake | None = None
+        self._ready = asyncio.Event()
+        self._learning = asyncio.Lock()
+        self._left: dict[str, Left] | None = None
+        self._parts: dict[str, dict[int, str]] = {}
+        self._live: dict[str, tuple[Address, SlackDelivery]] = {}
+
+    @property
+    def ready(self) -> bool:
+        """True once the bot knows who it is in Slack and takes events in."""
+        return self._ready.is_set()
+
+    def attach(self, cancel: Cancel) -> None:
+        """Give it the dispatcher's way to stop an answer."""
+        self._cancel = cancel
+
+    async def run(self, accept: Accept) -> None:
+        """Take events in until cancelled."""
+        me = await self._insist_on_identity()
+        parts = Parts(
+            me, self._members, self._store, self._notes, self._api, self._votes, self._home
+        )
+        self._intake = Intake(accept, self, parts)
+        plain = AsyncWebClient(base_url=self._settings.api_url, retry_handlers=[])
+        self._app = make_app(
+            client=plain,
+            signing_secret=self._settings.signing_secret.get_secret_value(),
+            me=me,
+            intake=self._intake,
+            votes=self._votes,
+            members=self._members,
+            api=self._api,
+            command=self._settings.command,
+        )
+        self._ready.set()
+        try:
+            await self._close_left()
+            token = self._settings.app_token.get_secret_value()
+            if token:
+                await hold(self._app, token, plain, self._settings.silence_s)
+            await asyncio.Event().wait()
+        finally:
+            self._ready.clear()
+            await self._intake.close()
+
+    async def http(self, request: Request) -> Response:
+        """Take in one request from Slack: events, clicks, commands. Mount it at `PATH`."""
+        stamp = request.headers.get("x-slack-request-timestamp", "")
+        signature = request.headers.get("x-slack-signature", "")
+        # Bolt answers these with 500, which asks Slack, or an attacker, to try again.
+        if not (stamp.isascii() and stamp.isdigit() and signature.isascii() and signature):
+            return Response(status_code=401)
+        if not self._settings.signing_secret.get_secret_value():
+            return Response(status_code=404)
+        if self._app is None or not self.ready:
+            return Response(status_code=503)
+        try:
+            (await _body(request)).decode("utf-8")
+        except (ValueError, UnicodeDecodeError):
+            return Response(status_code=400)
+        return await AsyncSlackRequestHandler(self._app).handle(request)
+
+    async def open(self, to: Address, event_id: str) -> Delivery:
+        """Start showing the reply to `event_id`."""
+        left = (await self._leftovers()).get(event_id)
+        me = await self._identity()
+        shop = Workshop(
+            self._api, self._notes, self._stop_now, me.user, self._settings.stream,
+            parts=self._parts,
+        )  # fmt: skip
+        delivery = SlackDelivery(
+            shop, to, event_id, followed(()), lambda: self._live.pop(event_id, None)
+        )
+        await delivery.begin(left)
+        self._live[event_id] = (to, delivery)
+        return delivery
+
+    async def delivered(self, to: Address, answer_id: str) -> str | None:
+        """Look for a reply by the metadata of our own messages."""
+        me = await self._identity()
+        at = to.detail
+        if at.get("private"):
+            return None  # nobody can look up what was shown to one person alone
+        where: dict[str, Any] = {"channel": at["channel"], "include_all_metadata": True}
+        method = "conversations.history"
+        if at.get("thread"):
+            method, where = "conversations.replies", where | {"ts": at["thread"]}
+        found: dict[int, str] = {}
+        parts, cursor = 1, ""
+        while True:
+            page = {"cursor": cursor} if cursor else {}
+            data = await self._api.call(method, **where, limit=200, **page)
+            for message in data.get("messages", []):
+                payload = _answer_metadata(message, me)
+                if payload.get("answer_id") == answer_id:
+                    found[int(payload["part"])] = str(message["ts"])
+                    parts = int(payload["parts"])
+            cursor = (data.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor or len(found) == parts or method == "conversations.history":
+                break
+        if 0 in found and len(found) == parts:
+            await self._found(to, found[0])
+            return f"{at['channel']}:{found[0]}"
+        self._parts[answer_id] = found
+        return None
+
+    async def _found(self, to: Address, ts: str) -> None:
+        """A reply turned out to be complete: nothing of it is left to do."""
+        for event_id, left in (await self._leftovers()).items():
+            if (left.channel, left.ts) == (to.detail["channel"], ts):
+                await self._notes.drop(f"draft/{event_id}")
+        for at, delivery in list(self._live.values()):
+            if at == to:
+                await delivery.settle()
+
+    async def close(self) -> None:
+        """End what still runs in the background; call it after draining."""
+        for _, delivery in self._live.values():
+            await delivery.close()
+
+    # Running answers (see `adapters.slack.intake.Running`)
+
+    async def stop(self, conversation: str, user: str | None) -> None:
+        """Stop the answer of a conversation, if it is `user`'s."""
+        for to, delivery in list(self._live.values()):
+            if to.conversation != conversation:
+                continue
+            if user in {None, delivery.user}:
+                await self._stop_now(conversation)
+            else:
+                log.info("somebody wanted to stop an answer that is not theirs")
+
+    async def stop_event(self, event_id: str, *, quiet: bool) -> bool:
+        """Stop the answer to one message; False if none is being made."""
+        to, delivery = self._live.get(event_id, (None, None))
+        if to is None or delivery is None:
+            return False
+        delivery.quiet = quiet
+        if not await self._stop_now(to.conversation):
+            delivery.quiet = False
+            return False
+        return True
+
+    async def _stop_now(self, conversation: str) -> bool:
+        return self._cancel is not None and await self._cancel(NAME, conversation)
+
+    # Who we are, and what was left
+
+    async def _identity(self) -> Identity:
+        async with self._learning:
+            if self._me is None:
+                data = await self._api.call("auth.test")
+                self._me = Identity(str(data["team_id"]), str(data["user_id"]), str(data["bot_id"]))
+            return self._me
+
+    async def _insist_on_identity(self) -> Identity:
+        pause = 1.0
+        while True:
+            try:
+                return await self._identity()
+            except SlackError as problem:
+                log.warning("Slack does not let us in", error=problem.message, pause_s=pause)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    async def _leftovers(self) -> dict[str, Left]:
+        """Messages that an earlier process began, by event; read once."""
+        async with self._learning:
+            if self._left is None:
+                notes = await self._notes.under("draft/")
+                self._left = {
+                    key.removeprefix("draft/"): Left(
+                        str(note["channel"]), str(note["thread"]), str(note["ts"])
+                    )
+                    for key, note in notes.items()
+                }
+            return self._left
+
+    async def _close_left(self) -> None:
+        """End the streams of an earlier process, so that none looks alive that is not.
+
+        Their texts are completed when the answers they belong to are delivered again.
+        """
+        began = time.monotonic()
+        left = await self._leftovers()
+        for one in left.values():
+            if one.ts:
+                try:
+                    await self._api.call("chat.stopStream", channel=one.channel, ts=one.ts)
+                except SlackError as problem:
+                    log.info("a stream was closed already", error=problem.message)
+        if left:
+            seconds = round(time.monotonic() - began, 1)
+            log.info("closed what was left open", messages=len(left), seconds=seconds)
+
+
+def check(settings: SlackSettings) -> None:
+    """Raise `ConfigError` for settings with which Slack cannot work."""
+    bot, app = settings.bot_token.get_secret_value(), settings.app_token.get_secret_value()
+    if not bot.startswith(("xoxb-", "xoxe.xoxb-")):
+        raise ConfigError(
+            "`slack.bot_token` is not a bot token.",
+            "Copy the one that begins with xoxb- from OAuth & Permissions in the app's settings.",
+        )
+    if app and not app.startswith("xapp-"):
+        raise ConfigError(
+            "`slack.app_token` is not an app-level token.",
+            "Make one with the scope connections:write under Basic Information; it begins with "
+            "xapp-.",
+        )
+    if not app and not settings.signing_secret.get_secret_value():
+        raise ConfigError(
+            "Slack has no way to bring events.",
+            "Set `slack.app_token` for Socket Mode, or `slack.signing_secret` for HTTP.",
+        )
+
+
+def _answer_metadata(message: dict[str, Any], me: Identity) -> dict[str, Any]:
+    """The payload of our own answer's metadata; anybody's app could set the same."""
+    metadata = message.get("metadata") or {}
+    if metadata.get("event_type") != ANSWER or message.get("user") != me.user:
+        return {}
+    return metadata.get("event_payload") or {}
+
+
+async def _body(request: Request) -> bytes:
+    """The body, which Starlette keeps for Bolt; raises `ValueError` if it is too long."""
+    if int(request.headers.get("content-length") or 0) > _MOST_BYTES:
+        raise ValueError("too long")
+    body = await request.body()
+    if len(body) > _MOST_BYTES:
+        raise ValueError("too long")
+    return body

@@ -1,0 +1,481 @@
+"""One reply in one Slack thread: a sign of life, text while it is made, then the whole of it.
+
+Knows the three ways a reply can appear and how to get from each to the next: a native stream,
+a message that is edited, a single post. Text streams in the background, at Slack's pace; only
+`finish` reports errors, because only then must something be on the screen.
+
+Every finished message carries the answer's id in its metadata, which is how a reply is found
+again after a crash. Messages in the making are noted in the database, so that the next process
+closes and completes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from adapters.markdown import parse
+from adapters.slack.api import Api, SlackError
+from adapters.slack.render import (
+    PIECE_CHARS,
+    TEXT_CHARS,
+    Follow,
+    Piece,
+    pieces,
+    streamable,
+    to_mrkdwn,
+)
+from bot.notes import Notes
+from bot.types import Address, Reply
+
+ANSWER = "deskhand_answer"  # metadata's event types
+FLUSH_S = 1.0  # appendStream is Tier 4
+EDIT_S = 2.0  # chat.update is Tier 3
+STREAM_S = 270.0  # Slack closes a stream after about 300 s
+STATUS_S = 90.0  # a status vanishes after 120 s
+STATUS_CHARS = 100
+MOST_STATUS_S = 900.0
+LAST_CALL_S = 5.0
+_NO_STREAMS = {
+    "channel_type_not_supported",
+    "feature_not_enabled",
+    "method_deprecated",
+    "method_not_supported_for_channel_type",
+    "missing_scope",
+    "not_allowed_token_type",
+    "unknown_method",
+}
+_CLOSED = {"message_not_in_streaming_state", "stopped_by_user"}
+_GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
+_TOO_MUCH = {
+    "invalid_blocks",
+    "invalid_blocks_format",
+    "msg_blocks_too_long",
+    "msg_blocks_too_many",
+    "msg_too_long",
+}
+
+Stop = Callable[[str], Awaitable[object]]  # conversation
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Left:
+    """A message that an earlier process began and did not finish. `ts` may be unknown."""
+
+    channel: str
+    thread: str
+    ts: str
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The message in which the answer appears while it is made."""
+
+    ts: str = ""
+    sent: str = ""  # Markdown that is surely on the screen
+    streaming: bool = False  # a stream is open, as far as we know
+    opened: float = 0.0
+    unsure: bool = False  # something may be on the screen that we do not know of
+    calling: bool = False  # a call that makes or changes it has begun and not returned
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What every delivery of a channel needs."""
+
+    api: Api
+    notes: Notes
+    stop: Stop
+    own: str  # the bot's user id
+    stream: bool
+    flush_s: float = FLUSH_S
+    edit_s: float = EDIT_S
+    parts: dict[str, dict[int, str]] = field(default_factory=dict)  # found by the last look-up
+
+
+class SlackDelivery:
+    """See `bot.types.Delivery`. `quiet` deletes what was shown instead of finishing it."""
+
+    def __init__(
+        self,
+        shop: Workshop,
+        to: Address,
+        event_id: str,
+        follow: Follow,
+        done: Callable[[], object],
+    ) -> None:
+        self._done = done
+        self._shop = shop
+        self._to = to
+        self._at = dict(to.detail)
+        self._key = f"draft/{event_id}"
+        self._follow = follow
+        self._text = ""
+        self._said = ""
+        self._news = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._session_open = False
+        self._draft = _Draft()
+        self._noted = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._posted: dict[int, str] = {}
+        self.quiet = False
+
+    @property
+    def user(self) -> str:
+        """Who asked."""
+        return self._at.get("user", "")
+
+    @property
+    def _threaded(self) -> bool:
+        return bool(self._at.get("thread")) and "private" not in self._at
+
+    # While the answer is made
+
+    async def begin(self, left: Left | None) -> None:
+        """Give the first sign of life; take over what an earlier process left."""
+        if left is not None:
+            self._noted = True
+            self._draft = _Draft(left.ts, unsure=True)
+            if not left.ts:
+                self._draft.ts = await self._orphan()
+        if not self._threaded:
+            return
+        self._tasks.append(asyncio.create_task(self._keep_status()))
+        if self._shop.stream and left is None:
+            self._tasks.append(asyncio.create_task(self._show()))
+
+    async def status(self, text: str) -> None:
+        """Say what is being done, in the line under the thread; Slack puts our name before it."""
+        self._said = f"is {text[:1].lower()}{text[1:STATUS_CHARS]}"
+
+    async def append(self, delta: str) -> None:
+        """Hand over more text; it appears when its turn comes."""
+        self._text += delta
+        self._news.set()
+
+    async def _keep_status(self) -> None:
+        """Show the newest status at once, and again before it vanishes."""
+        shown, since, began = None, 0.0, time.monotonic()
+        while time.monotonic() - began < MOST_STATUS_S and not self._draft.ts:
+            said = self._said or "is looking that up…"
+            if said != shown or time.monotonic() - since > STATUS_S:
+                first, shown, since = shown is None, said, time.monotonic()
+                await self._try(
+                    "assistant.threads.setStatus",
+                    channel_id=self._at["channel"],
+                    thread_ts=self._at["thread"],
+                    status=said,
+                )
+                if first and not self._ending.is_set():
+                    self._session_open = await self._session("processing")
+            if await self._ended_within(0.25):
+                return
+
+    async def _ended_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+        return self._ending.is_set()
+
+    async def _session(self, status: str) -> bool:
+        """Set the state that brings the Stop button; False where the workspace has none."""
+        return await self._try(
+            "agents.sessions.setStatus",
+            channel_id=self._at["channel"],
+            thread_ts=self._at["thread"],
+            status=status,
+        )
+
+    async def _try(self, method: str, **args: Any) -> bool:  # noqa: ANN401 - each method's own
+        """Make a call whose failure costs nothing; one that never works is not made again."""
+        if method in self._shop.api.latched:
+            return False
+        try:
+            await self._shop.api.call(method, **args)
+        except SlackError as problem:
+            if problem.code in _NO_STREAMS:
+                self._shop.api.latched.add(method)
+            log.info("a sign of life was not shown", error=problem.message)
+            return False
+        return True
+
+    async def _show(self) -> None:
+        """Bring text to the screen as it comes, until told to end."""
+        try:
+            if "chat.startStream" not in self._shop.api.latched:
+                await self._stream()
+            if "chat.startStream" in self._shop.api.latched:
+                await self._edit()
+        except SlackError as problem:
+            # What is on the screen now is completed, or replaced, by `finish`.
+            log.info("the answer is not shown while it is made", error=problem.message)
+
+    async def _next(self) -> str:
+        """More Markdown than is on the screen; nothing when there will be no more."""
+        while not self._ending.is_set():
+            await self._news.wait()
+            self._news.clear()
+            ready = streamable(self._text, self._follow)
+            if len(ready) > len(self._draft.sent) and ready.startswith(self._draft.sent):
+                return ready
+        return ""
+
+    async def _show_call(self, method: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - each method's own
+        """A call that changes the draft; remembers if it is not known what became of it."""
+        draft = self._draft
+        draft.calling = True
+        try:
+            data = await self._shop.api.call(method, channel=self._at["channel"], **args)
+        except SlackError as problem:
+            draft.calling = False
+            draft.unsure = draft.unsure or problem.maybe_shown
+            raise
+        draft.calling = False
+        return data
+
+    async def _stream(self) -> None:
+        ready = await self._next()
+        if not ready or not self._shop.api.starts.take():
+            return  # nothing to say, or too many streams this minute: it is posted whole
+        await self._note("")
+        try:
+            await self._start(ready[:PIECE_CHARS])
+        except SlackError as problem:
+            if problem.code in _NO_STREAMS:
+                self._shop.api.latched.add("chat.startStream")
+                self._news.set()
+                return
+            raise
+        await self._note(self._draft.ts)
+        while self._draft.streaming and time.monotonic() - self._draft.opened < STREAM_S:
+            if await self._ended_within(self._shop.flush_s):
+                return
+            ready = await self._next()
+            if ready and self._shop.api.appends.take():
+                await self._append(ready)
+
+    async def _start(self, ready: str) -> None:
+        args = {"thread_ts": self._at["thread"], "markdown_text": ready}
+        if self._at.get("kind") != "im":
+            args["recipient_user_id"] = self._at["user"]
+            args["recipient_team_id"] = self._at["team"]
+        data = await self._show_call("chat.startStream", **args)
+        self._draft.ts = str(data["ts"])
+        self._draft.sent = ready
+        self._draft.streaming = True
+        self._draft.opened = time.monotonic()
+
+    async def _append(self, ready: str) -> None:
+        draft = self._draft
+        more = ready[len(draft.sent) : PIECE_CHARS]
+        if not more:
+            return
+        try:
+            await self._show_call("chat.appendStream", ts=draft.ts, markdown_text=more)
+        except SlackError as problem:
+            if problem.code == "ratelimited":
+                await self._ended_within(problem.retry_after)
+                return
+            draft.streaming = False
+            if problem.code == "stopped_by_user":
+                await self._shop.stop(self._to.conversation)
+            elif problem.code not in _CLOSED | _GONE:
+                raise
+            return
+        draft.sent += more
+
+    async def _edit(self) -> None:
+        """Without streams: post what there is, then edit it."""
+        while ready := await self._next():
+            text = f"{to_mrkdwn(parse(ready), self._follow)[:TEXT_CHARS]} …"
+            try:
+                await self._edit_once(text)
+                self._draft.sent = ready
+            except SlackError as problem:
+                if problem.code != "ratelimited":
+                    raise
+                await self._ended_within(problem.retry_after)
+            await self._ended_within(self._shop.edit_s)
+
+    async def _edit_once(self, text: str) -> None:
+        if self._draft.ts:
+            await self._show_call("chat.update", ts=self._draft.ts, text=text)
+            return
+        await self._note("")
+        data = await self._show_call(
+            "chat.postMessage",
+            thread_ts=self._at["thread"],
+            text=text,
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        self._draft.ts = str(data["ts"])
+        await self._note(self._draft.ts)
+
+    async def _note(self, ts: str) -> None:
+        self._noted = True
+        note = {"channel": self._at["channel"], "thread": self._at["thread"], "ts": ts}
+        await self._shop.notes.put(self._key, note)
+
+    async def close(self) -> None:
+        """End what runs in the background; calls in flight may end by themselves first."""
+        self._ending.set()
+        self._news.set()
+        tasks, self._tasks = self._tasks, []
+        if not tasks:
+            return
+        _, pending = await asyncio.wait(tasks, timeout=LAST_CALL_S)
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+            self._draft.unsure = self._draft.unsure or self._draft.calling
+
+    # When it is made
+
+    async def finish(self, reply: Reply, answer_id: str) -> str:
+        """Show the whole reply; may be called again after it failed."""
+        await self.close()
+        if self._draft.unsure and not self._draft.ts:
+            self._draft.ts = await self._orphan()
+        if self.quiet:
+            return await self._withdraw()
+        parts = pieces(reply, answer_id)
+        self._posted |= self._shop.parts.pop(answer_id, {})
+        if "private" in self._at:
+            return await self._whisper(parts)
+        first = self._posted.get(0) or await self._first(parts[0], answer_id)
+        self._posted[0] = first
+        for part in parts[1:]:
+            if part.number not in self._posted:
+                self._posted[part.number] = await self._post(part, answer_id)
+        await self.settle()
+        return f"{self._at['channel']}:{first}"
+
+    async def _first(self, part: Piece, answer_id: str) -> str:
+        """Bring the first message to its final text, wherever it is."""
+        draft = self._draft
+        if not draft.ts:
+            return await self._post(part, answer_id)
+        try:
+            if draft.streaming or draft.unsure:
+                done = await self._close_stream(part, answer_id)
+                if done:
+                    return draft.ts
+            await self._update(part, answer_id)
+        except SlackError as problem:
+            if problem.code not in _GONE:
+                raise
+            return await self._post(part, answer_id)
+        return draft.ts
+
+    async def _close_stream(self, part: Piece, answer_id: str) -> bool:
+        """End the stream; True if the message is complete with that."""
+        draft = self._draft
+        fits = not draft.unsure and part.markdown.startswith(draft.sent)
+        args: dict[str, Any] = {"channel": self._at["channel"], "ts": draft.ts}
+        if self._session_open:
+            args["session_status"] = "active"
+        if fits:
+            rest = part.markdown[len(draft.sent) :]
+            args |= {"metadata": _metadata(part, answer_id), "blocks": list(part.tail)}
+            args |= {"markdown_text": rest} if rest else {}
+        try:
+            await self._shop.api.call("chat.stopStream", **args)
+        except SlackError as problem:
+            if problem.code not in _CLOSED | _TOO_MUCH | {"invalid_arguments"}:
+                raise
+            fits = False
+        else:
+            self._session_open = False
+        draft.streaming = False
+        return fits
+
+    async def _update(self, part: Piece, answer_id: str) -> None:
+        args = {"channel": self._at["channel"], "ts": self._draft.ts}
+        await self._rich("chat.update", part, answer_id, args)
+
+    async def _post(self, part: Piece, answer_id: str) -> str:
+        args: dict[str, Any] = {"channel": self._at["channel"]}
+        args |= {"unfurl_links": False, "unfurl_media": False}
+        if self._at.get("thread"):
+            args["thread_ts"] = self._at["thread"]
+        data = await self._rich("chat.postMessage", part, answer_id, args)
+        return str(data["ts"])
+
+    async def _rich(
+        self, method: str, part: Piece, answer_id: str, args: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Send with blocks; without, if Slack does not take them."""
+        args = args | {"text": part.text, "metadata": _metadata(part, answer_id)}
+        try:
+            return await self._shop.api.call(method, **args, blocks=part.blocks)
+        except SlackError as problem:
+            if problem.code not in _TOO_MUCH:
+                raise
+            log.warning("Slack does not take the blocks of an answer", error=problem.message)
+            return await self._shop.api.call(method, **args)
+
+    async def _whisper(self, parts: Sequence[Piece]) -> str:
+        """Show it to the person alone. Such a message cannot be looked up afterwards."""
+        ts = ""
+        for part in parts:
+            if part.number in self._posted:
+                continue
+            args = {"channel": self._at["channel"], "user": self._at["user"]}
+            if self._at["thread"] != self._at["ts"]:
+                args["thread_ts"] = self._at["thread"]
+            data = await self._shop.api.call(
+                "chat.postEphemeral", **args, text=part.text, blocks=part.blocks
+            )
+            ts = self._posted[part.number] = str(data["message_ts"])
+        await self.settle()
+        return f"{self._at['channel']}:{ts or self._posted[0]}"
+
+    async def _withdraw(self) -> str:
+        """The question is gone, and so is what was shown of its answer."""
+        if self._draft.ts:
+            where = {"channel": self._at["channel"], "ts": self._draft.ts}
+            if self._draft.streaming:
+                await self._try("chat.stopStream", **where)
+            await self._try("chat.delete", **where)
+        await self.settle()
+        return ""
+
+    async def settle(self) -> None:
+        """Tidy up: the reply is on the screen, or shall not be."""
+        await self.close()
+        if self._session_open:
+            self._session_open = not await self._session("active")
+        if self._noted:
+            await self._shop.notes.drop(self._key)
+            self._noted = False
+        self._done()
+
+    async def _orphan(self) -> str:
+        """The message that a call made whose answer was lost; empty if there is none."""
+        data = await self._shop.api.call(
+            "conversations.replies",
+            channel=self._at["channel"],
+            ts=self._at["thread"],
+            oldest=self._at["ts"],
+            include_all_metadata=True,
+            limit=200,
+        )
+        for message in reversed(data.get("messages", [])):
+            if message.get("user") == self._shop.own and not message.get("metadata"):
+                return str(message["ts"])
+        return ""
+
+
+def _metadata(part: Piece, answer_id: str) -> dict[str, Any]:
+    payload = {"answer_id": answer_id, "part": part.number, "parts": part.count}
+    return {"event_type": ANSWER, "event_payload": payload}

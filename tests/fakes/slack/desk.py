@@ -1,0 +1,107 @@
+"""A whole Slack door: the fake workspace, the real channel, dispatcher and store."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from adapters.slack.channel import PATH, SlackChannel
+from bot.config import LimitSettings, SlackSettings
+from bot.courier import Patience
+from bot.dispatch import Dispatcher
+from bot.store import Store
+from bot.types import Answerer
+from tests.fakes.scripted import ScriptedAnswerer
+from tests.fakes.slack.server import FakeSlack
+from tests.fakes.slack.world import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+
+LIMITS = LimitSettings(drain_s=2.0, waiting_per_actor=1000, waiting=5000)
+
+
+@dataclass
+class Desk:
+    """The running door and everything behind it."""
+
+    slack: FakeSlack
+    store: Store
+    dispatcher: Dispatcher
+    channel: SlackChannel
+    answerer: Any
+    http: str = ""
+
+
+def settings(slack: FakeSlack, **more: Any) -> SlackSettings:
+    """Settings that lead to the fake."""
+    values: dict[str, Any] = {
+        "bot_token": BOT_TOKEN,
+        "app_token": APP_TOKEN,
+        "signing_secret": SIGNING_SECRET,
+        "api_url": slack.url,
+    }
+    return SlackSettings.model_validate(values | more)
+
+
+async def starters(limit: int) -> Sequence[str]:
+    return ["How do I return a parcel?", "When do you open?"][:limit]
+
+
+@asynccontextmanager
+async def opened(
+    slack: FakeSlack,
+    folder: Path,
+    answerer: Answerer | None = None,
+    *,
+    limits: LimitSettings = LIMITS,
+    patience: Patience | None = None,
+    **more: Any,
+) -> AsyncIterator[Desk]:
+    """Open the door on the database in `folder`, as the server does; over HTTP if told to."""
+    over_http = more.get("app_token") == ""
+    store = Store.open(Store.default_url(folder), exclusive=True)
+    channel = SlackChannel(settings(slack, **more), store, starters)
+    made = answerer or ScriptedAnswerer()
+    dispatcher = Dispatcher(store, made, {channel.name: channel}, limits, patience)
+    channel.attach(dispatcher.cancel)
+    await dispatcher.start()
+    running = asyncio.create_task(channel.run(dispatcher.accept))
+    async with contextlib.AsyncExitStack() as stack:
+        desk = Desk(slack, store, dispatcher, channel, made)
+        if over_http:
+            desk.http = await stack.enter_async_context(_server(channel))
+            slack.delivery.http_url = desk.http
+            await slack.until(lambda: channel.ready)
+        else:
+            slack.delivery.http_url = ""
+            await slack.connected()
+        try:
+            yield desk
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+            await dispatcher.drain()
+            await channel.close()
+            await store.close()
+
+
+@asynccontextmanager
+async def _server(channel: SlackChannel) -> AsyncIterator[str]:
+    app = Starlette(routes=[Route(PATH, channel.http, methods=["POST"])])
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
+    )
+    serving = asyncio.create_task(server._serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}{PATH}"
+    server.should_exit = True
+    await serving
