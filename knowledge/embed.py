@@ -32,7 +32,7 @@ FloatArray = npt.NDArray[np.float32]
 
 CACHE_BYTES = 32 * 2**20
 SHORT = 24  # tokens: up to here a batch is a query, and reading the weights takes the time
-BATCH_TOKENS = 2048  # padded tokens in one forward pass; larger only costs memory
+BATCH_TOKENS = 1024  # padded tokens in one forward pass; more no longer fits the caches
 OVERLAP = 32  # tokens that windows of a long text share where no sentence ends
 HEADING = 64  # tokens of a heading that each window repeats
 BORDER = re.compile(r"\n+|(?<=[.!?])\s+|(?<=[。！？])")
