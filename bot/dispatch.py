@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
 import structlog
 
@@ -69,7 +70,9 @@ class _Item:
     end: _End | None = None
     begun: bool = False  # it has a slot
     work: asyncio.Task[Reply | None] | None = None
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
     @property
     def talk(self) -> Talk:
@@ -77,8 +80,9 @@ class _Item:
 
     def cancel(self, end: _End) -> None:
         """Stop answering. The first reason counts."""
-        self.end = self.end or end
-        self.ended.set()
+        if self.end is None:
+            self.end = end
+            self.ended.set_result(None)
         if self.work is not None:
             self.work.cancel()
 
@@ -425,14 +429,9 @@ class Dispatcher:
 
 async def _finishes(work: asyncio.Task[Reply | None], item: _Item) -> bool:
     """Wait until the work is done, is told to end, or is late; True if it is done."""
-    ended = asyncio.create_task(item.ended.wait())
-    try:
-        left = item.due - asyncio.get_running_loop().time()
-        await asyncio.wait(
-            {work, ended}, timeout=max(left, 0.0), return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        ended.cancel()
+    left = item.due - asyncio.get_running_loop().time()
+    either: list[asyncio.Future[Any]] = [work, item.ended]
+    await asyncio.wait(either, timeout=max(left, 0.0), return_when=asyncio.FIRST_COMPLETED)
     return work.done()
 
 

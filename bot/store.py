@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,18 +134,11 @@ class Store:
         """The last `limit` turns, oldest first, of exchanges that `audience` may read."""
         if limit <= 0:
             return []
-        readable = [kind for kind in Audience if audience.may_read(kind)]
+        said = _said(tuple(kind for kind in Audience if audience.may_read(kind)))
+        values = {"channel": channel, "conversation": conversation, "most": (limit + 1) // 2}
 
         def read(session: Session) -> list[Turn]:
-            newest = session.exec(
-                select(tables.Message.text, tables.Answer.text)
-                .where(*_in_conversation(channel, conversation))
-                .where(tables.Answer.message_id == tables.Message.id)
-                .where(col(tables.Message.audience).in_(readable))
-                .where(col(tables.Answer.outcome).in_(REMEMBERED))
-                .order_by(col(tables.Message.id).desc())
-                .limit((limit + 1) // 2)
-            ).all()
+            newest = session.connection().execute(said, values).all()
             turns: list[Turn] = []
             for question, answer in reversed(newest):
                 turns += [Turn("user", question), Turn("assistant", answer)]
@@ -291,7 +285,22 @@ class Store:
         return await self.database.read(read)
 
 
-def _in_conversation(channel: str, conversation: str) -> tuple[Any, ...]:
+@cache
+def _said(readable: tuple[Audience, ...]) -> sa.Select[str, str]:
+    """The newest exchanges; built once, as every question asks for them."""
+    message, answer = tables.Message, tables.Answer
+    return (
+        sa.select(col(message.text), col(answer.text))
+        .where(*_in_conversation(sa.bindparam("channel"), sa.bindparam("conversation")))
+        .where(col(answer.message_id) == message.id)
+        .where(col(message.audience).in_(readable))
+        .where(col(answer.outcome).in_(REMEMBERED))
+        .order_by(col(message.id).desc())
+        .limit(sa.bindparam("most", type_=sa.Integer))
+    )
+
+
+def _in_conversation(channel: Any, conversation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - texts, or parameters for them
     return (
         col(tables.Message.conversation_id) == tables.Conversation.id,
         col(tables.Conversation.channel) == channel,
