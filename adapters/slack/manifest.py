@@ -74,7 +74,7 @@ def manifest(settings: SlackSettings, public_url: str = "") -> dict[str, Any]:
             "long_description": LONG_DESCRIPTION,
         },
         "features": {
-            "agent_view": {"agent_description": DESCRIPTION, "suggested_prompts": []},
+            "agent_view": {"agent_description": DESCRIPTION},
             "app_home": {
                 "home_tab_enabled": True,
                 "messages_tab_enabled": True,
