@@ -39,7 +39,7 @@ from knowledge.errors import (
     IndexUnwritable,
     KnowledgeError,
 )
-from knowledge.tokens import TokenStore
+from knowledge.tokens import Taken, TokenStore
 from knowledge.types import Audience, Passage
 from knowledge.vectors import FloatArray, Sizes
 from knowledge.view import OpenIndex, Rows, View
@@ -332,7 +332,7 @@ class _Gathering:
             np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
         )
 
-    def _stream(self) -> Iterator[Sequence[TokenVectors]]:
+    def _stream(self) -> Iterator[Sequence[TokenVectors] | Taken]:
         """Each passage's token vectors in turn; its dense vectors are put aside on the way."""
         total = len(self._passages)
         for begin in range(0, total, BLOCK):

@@ -35,7 +35,8 @@ class Stepping:
         self._number = number
         self._folder = str(folder)
         sys.addaudithook(self._hook)
-        self._fsync, os.fsync = os.fsync, self._sync
+        self._fsync = os.fsync
+        setattr(os, "fsync", self._sync)  # noqa: B010 - mypy refuses the plain assignment
 
     def _step(self) -> None:
         self.seen += 1

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from knowledge.bert import Precision
 from knowledge.embed import (
@@ -202,7 +202,7 @@ def tiny_model(folder: Path, pooling: str, prompts: dict[str, str]) -> SentenceT
         initializer_range=0.5,
     )
     BertModel(config).save_pretrained(base)
-    BertTokenizerFast(vocab=str(base / "vocab.txt")).save_pretrained(base)
+    BertTokenizer(vocab=str(base / "vocab.txt")).save_pretrained(base)
     body = Transformer(str(base), max_seq_length=64)
     model = SentenceTransformer(
         modules=[body, Pooling(32, pooling_mode=pooling)], prompts=prompts, device="cpu"

@@ -44,8 +44,11 @@ def test_what_was_indexed_is_found_again(folder: IndexFolder, embedder: WordEmbe
     assert view.passages[2:4] == PASSAGES[2:4]
     assert len(view.lexical) == len(view.tokens) == 14
     for row, passage in enumerate(PASSAGES):
-        for field, text in zip(("question", "answer"), texts_of(passage, embedder), strict=False):
-            rows, sims = view.dense(field, embedder.encode_query(text), 3)
+        question, answer, *_ = texts_of(passage, embedder)
+        for rows, sims in (
+            view.dense("question", embedder.encode_query(question), 3),
+            view.dense("answer", embedder.encode_query(answer), 3),
+        ):
             assert rows[0] == row
             assert sims[0] == pytest.approx(1, abs=1e-3)
 
