@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -44,20 +45,25 @@ def build(
         print_json(
             {
                 "version": built.report.version,
-                "documents": built.documents,
+                "files": built.files,
                 "passages": built.report.passages,
                 "embedded": built.report.embedded,
                 "reused": built.report.reused,
                 "seconds": round(built.report.seconds, 2),
-                "problems": [{"source": p.source, "message": p.message} for p in built.problems],
+                "audiences": built.per_audience,
+                "problems": [asdict(problem) for problem in built.problems],
+                "skipped": [asdict(problem) for problem in built.skipped],
             }
         )
         return
     for problem in built.problems:
-        err.print(f"Skipped {problem.source}: {problem.message}", markup=False, soft_wrap=True)
+        err.print(f"Not read: {problem.source}: {problem.message}", markup=False, soft_wrap=True)
+    if built.skipped:
+        err.print(f"{len(built.skipped)} files are of kinds that hold no knowledge.")
+    whose = ", ".join(f"{count} for {audience}" for audience, count in built.per_audience.items())
     print_line(
         f"Index {built.report.version}: {built.report.passages} passages from "
-        f"{built.documents} documents ({built.report.embedded} embedded, "
+        f"{built.files} files ({whose}; {built.report.embedded} embedded, "
         f"{built.report.reused} unchanged) in {built.report.seconds:.1f} s."
     )
 

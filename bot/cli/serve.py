@@ -58,7 +58,7 @@ def _build_sample(current: Settings) -> None:
     err.print("No index yet: reading the sample company's documents.")
     with progress("Embedding") as step:
         built = wiring.build_index(current, [wiring.sample_folder()], Audience.CUSTOMER, step)
-    err.print(f"{built.report.passages} passages from {built.documents} documents.")
+    err.print(f"{built.report.passages} passages from {built.files} files.")
 
 
 async def _serve(current: Settings) -> None:

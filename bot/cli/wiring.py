@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,8 +39,10 @@ class Built:
     """What one `index build` did."""
 
     report: BuildReport
-    documents: int
-    problems: tuple[Problem, ...]
+    files: int
+    per_audience: Mapping[Audience, int]  # passages by whom they were written for
+    problems: tuple[Problem, ...]  # files that could not be read
+    skipped: tuple[Problem, ...]  # files that are no knowledge
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,9 @@ def build_index(
     reading = read_folder(paths, audience=audience)
     passages = [passage for document in reading.documents for passage in split(document)]
     report = index_folder(settings).build(passages, load_embedder(settings), step)
-    return Built(report, len(reading.documents), reading.problems)
+    per_audience = Counter(passage.audience for passage in passages)
+    files = len({document.source for document in reading.documents})
+    return Built(report, files, per_audience, reading.problems, reading.skipped)
 
 
 def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
