@@ -40,10 +40,11 @@ CACHE = 2000  # passages whose pieces and vectors are kept
 
 # What a piece's score is made of. Chosen on golden questions over several knowledge folders;
 # the exact values matter little, that each part is there does.
-MEANING, WORDS, KIND, PLACE = 0.55, 0.30, 0.08, 0.14
+MEANING, WORDS, KIND = 0.55, 0.30, 0.08
 NEAR = 0.16  # pieces this close to the best one of their passage are quoted with it
-SIDE_NEAR = 0.04  # another passage's piece must be this close to the best one
-OVERRULE = 0.12  # by this much another passage's piece must beat the search's first
+# The search's scores are log odds; the best sentence adds to them with this weight.
+SENTENCE = 6.0
+SIDE_NEAR = 2.5  # log odds by which a further passage may be behind the best one
 SAME = 0.75  # share of a piece's words already quoted above which it says nothing new
 
 
@@ -82,6 +83,11 @@ class _Scored:
     def top(self) -> float:
         """The best row's score."""
         return float(self.scores.max())
+
+    @property
+    def odds(self) -> float:
+        """How well the passage answers: what the search says, and its best sentence."""
+        return self.hit.score + SENTENCE * self.top
 
 
 _NUMBER = re.compile(r"\d")
@@ -170,15 +176,11 @@ class Quoter:
         scored = self._score(question, hits[:PASSAGES], focus)
         if not scored:
             return ()
-        main = scored[0]
-        for one in scored[1:]:
-            # The search has seen more than single sentences: overrule it only clearly.
-            if one.top > main.top + OVERRULE:
-                main = one
+        main, *others = sorted(scored, key=lambda one: -one.odds)
         pieces = [_main_piece(main, question)]
-        for one in sorted(scored, key=lambda one: -one.top):
-            if one is main or len(pieces) == QUOTED or one.top < main.top - SIDE_NEAR:
-                continue
+        for one in others:
+            if len(pieces) == QUOTED or one.odds < main.odds - SIDE_NEAR:
+                break
             side = _side_piece(one, pieces)
             if side is not None:
                 pieces.append(side)
@@ -194,15 +196,12 @@ class Quoter:
         worded = [_worded(hit.passage, cut, weight, wanted) for hit, cut in rows]
         self._embed([(cut, base) for (_, cut), base in zip(rows, worded, strict=True)])
         vector = self._embedder.encode_query(question)
-        top, low = max(hit.score for hit in hits), min(hit.score for hit in hits)
         found = []
         for (hit, cut), base in zip(rows, worded, strict=True):
             known = {row: float(one @ vector) for row, one in cut.vectors.items()}
             least = min(known.values()) - 0.05
             meaning = np.array([known.get(row, least) for row in range(len(base))], np.float32)
-            prior = (hit.score - low) / (top - low) if top > low else 1.0
-            scores = base + np.float32(MEANING) * meaning + np.float32(PLACE * prior)
-            found.append(_Scored(hit, cut, scores))
+            found.append(_Scored(hit, cut, base + np.float32(MEANING) * meaning))
         return found
 
     def _cut(self, passage: Passage) -> _Cut:
@@ -235,8 +234,14 @@ class Quoter:
 
 
 def quotable(passage: Passage) -> list[Unit]:
-    """The pieces of a passage that may be shown: not what is planted for machines to obey."""
-    return [unit for unit in units(passage.text) if not is_planted(unit.whole)]
+    """The pieces of a passage that may be shown.
+
+    A paragraph in which one sentence gives orders to machines is left out whole: the sentences
+    beside it belong to the same trap.
+    """
+    found = units(passage.text)
+    trapped = {unit.block for unit in found if is_planted(unit.whole)}
+    return [unit for unit in found if unit.block not in trapped]
 
 
 def _about(passage: Passage) -> str:

@@ -55,6 +55,7 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"((?<![.!?…])[.!?…]++[\"'”’»)\]*_]*)(?=\s+\S)|([。！？；]+[”’」』）]*)")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*+•·‣]|\d{1,3}[.)])\s+")
+_MONTH = re.compile(r"(?i:jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez)|[a-zà-ÿа-я]")
 _GOES_ON = re.compile(r"[^\W\d_A-ZÀ-ÖØ-ÞА-ЯЁ\u3400-\u9fff]|[,;)]")
 _INNER_HEADING = re.compile(r"^#{1,6}\s+|\s+#+\s*$")
 
@@ -88,8 +89,11 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     if before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha()):
         # "at 5 p.m. We close" still ends, and so does "option B. Then".
         return before in {"a.m", "p.m", "etc", "usw"} and following[:1].isupper()
-    if before.isdigit() and len(before) <= 2 and following[:1].islower():
-        return False  # "am 3. juni"
+    if before.isdigit() and len(before) <= 2:
+        # "am 3. Juni", and the "3." that numbers an item
+        numbers_item = not text[max(0, match.start() - 30) : match.start() - len(before)].strip()
+        if numbers_item or _MONTH.match(following):
+            return False
     return not following[:1].islower() or is_unspaced(following[:1])
 
 

@@ -49,7 +49,8 @@ _OVERRIDE = (  # what came before is to be forgotten
     ),
 )
 _FORGED = (  # imitations of a chat format
-    r"<\|?/?(?:im_start|im_end|system|assistant|endoftext|user)\|?>|\[/?INST\]|<</?SYS>>",
+    r"<\|/?(?:im_start|im_end|system|assistant|endoftext|user)\|?>|</?(?:im_start|im_end)\|?>"
+    r"|\[/?INST\]|<</?SYS>>",
 )
 _PROMPT = (  # wants the prompt itself
     (
@@ -156,9 +157,13 @@ _ADDRESSED = (
         r"|языков\w+ модел)"
     ),
 )
+_MODE = (  # a mode that only a machine can be put into by reading
+    r"\byou(?:'re| are) (?:now|no longer) (?:in \w+ mode|bound by|an? (?:unrestricted|helpful|AI)\b)",
+    r"\byour (?:new |only |real )?(?:system prompt|instructions|guidelines) (?:is|are)\b",
+)
 _FLAGS = re.IGNORECASE | re.MULTILINE
 _ORDER = re.compile("|".join((*_OVERRIDE, *_FORGED, *_PROMPT, *_ROLE, *_WORDS)), _FLAGS)
-_PLANTED = re.compile("|".join((*_OVERRIDE, *_FORGED, *_ADDRESSED)), _FLAGS)
+_PLANTED = re.compile("|".join((*_OVERRIDE, *_FORGED, *_ADDRESSED, *_MODE)), _FLAGS)
 _CLAUSE = re.compile(
     r"(?<=[.!?。！？;；\n])\s*|\s*[,;，；]?\s+(?:and then|and|then|but first|but|after that"
     r"|y luego|y"

@@ -289,7 +289,9 @@ _OPENERS = re.compile(
     re.IGNORECASE,
 )
 _CLOSERS = (*_THANKS.values(), _GOODBYE["en"], "please|pls|por favor|bitte|пожалуйста")
-_TRAILING = re.compile(rf"{_GAP}(?:{'|'.join(_CLOSERS)}){_GAP}$", re.IGNORECASE)
+_TRAILING = re.compile(
+    rf"(?:(?<![^\W_])|(?<=[\u3400-\u9fff]))(?:{'|'.join(_CLOSERS)}){_GAP}$", re.IGNORECASE
+)
 _WHOLE = {
     Talk.HOW_ARE_YOU: _HOW_ARE_YOU,
     Talk.CAPABILITY: _CAPABILITY,
@@ -345,8 +347,7 @@ def _unwrapped(rest: str) -> str:
     tail = max(0, len(rest) - 80)
     trailing = _TRAILING.search(rest, tail)
     if trailing and trailing.start() > 3:
-        mark = "?" if "?" in trailing.group()[:3] else ""
-        rest = rest[: trailing.start()] + mark
+        rest = rest[: trailing.start()].rstrip(" ,;:–—-")
     return rest.strip()
 
 

@@ -92,6 +92,9 @@ def test_a_message_that_is_only_small_talk_is_known_as_such(
         ("Guten Tag, wie kündige ich?", "wie kündige ich?"),
         ("Привет! Сколько стоит доставка?", "Сколько стоит доставка?"),
         ("good soil for tomatoes?", "good soil for tomatoes?"),
+        ("hotel limit in a capital city", "hotel limit in a capital city"),
+        ("does it void the warranty", "does it void the warranty"),
+        ("怎么退货？谢谢", "怎么退货？"),
         ("How do I contact support?", "How do I contact support?"),
         ("support", "support"),
         ("what can you do about spam?", "what can you do about spam?"),
@@ -112,7 +115,9 @@ def test_yes_to_the_offer_of_a_person_asks_for_one_and_other_yeses_do_not() -> N
     assert understand("yes please", said("a", "The price is 5.")).talk is not Talk.HUMAN
 
 
-@pytest.mark.parametrize("message", ["", "   \n ", "\x00\x01\x02", "😀😀", "???", "\ufffd\ufffd\ufffda"])
+@pytest.mark.parametrize(
+    "message", ["", "   \n ", "\x00\x01\x02", "😀😀", "???", "\ufffd\ufffd\ufffda"]
+)
 def test_nothing_readable_is_an_empty_message(message: str) -> None:
     assert understand(message).empty
 
@@ -156,7 +161,10 @@ def test_a_very_long_message_is_searched_by_its_questions() -> None:
             "Two things: 1) how do I get my invoice 2) can I add my company name",
             ["how do I get my invoice", "can I add my company name"],
         ),
-        ("Is it organic? Also, does it have caffeine?", ["Is it organic?", "does it have caffeine?"]),
+        (
+            "Is it organic? Also, does it have caffeine?",
+            ["Is it organic?", "does it have caffeine?"],
+        ),
         ("你们几点开门？可以退货吗？", ["你们几点开门？", "可以退货吗？"]),
         ("¿Cuánto cuesta y cuándo llega?", ["¿Cuánto cuesta?", "cuándo llega?"]),
         (
@@ -198,8 +206,16 @@ def test_the_second_question_of_a_message_may_lean_on_the_first() -> None:
             "How long is delivery to France?",
         ),
         ("How much is the Leaf box?", "what about Grove?", "How much is the Grove box?"),
-        ("What is the warranty on lamps?", "what about batteries?", "What is the warranty on batteries?"),
-        ("How much is the Leaf plan?", "and for business?", "How much is the Leaf plan for business?"),
+        (
+            "What is the warranty on lamps?",
+            "what about batteries?",
+            "What is the warranty on batteries?",
+        ),
+        (
+            "How much is the Leaf plan?",
+            "and for business?",
+            "How much is the Leaf plan for business?",
+        ),
         ("How do I reset my password?", "why?", "why reset my password?"),
         ("¿Cuánto cuesta el plan Leaf?", "¿y el plan Grove?", "¿Cuánto cuesta el plan Grove?"),
         (
@@ -238,9 +254,7 @@ def test_a_name_in_the_last_answer_can_be_what_it_means() -> None:
         ("¿Leaf o Grove?", "la primera", "Leaf"),
     ],
 )
-def test_the_second_one_picks_from_what_was_offered(
-    answer: str, message: str, picked: str
-) -> None:
+def test_the_second_one_picks_from_what_was_offered(answer: str, message: str, picked: str) -> None:
     assert picked in asked(message, "What interest would I pay?", answer)[0]
 
 
@@ -312,7 +326,8 @@ def test_questions_that_sound_like_orders_stay_questions(message: str) -> None:
     ],
 )
 def test_a_sentence_planted_for_machines_is_told_from_ordinary_text(
-    sentence: str, planted: bool  # noqa: FBT001 - a parameter of the test's table
+    sentence: str,
+    planted: bool,  # noqa: FBT001 - a parameter of the test's table
 ) -> None:
     assert is_planted(sentence) == planted
 
