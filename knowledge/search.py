@@ -60,6 +60,11 @@ class HybridRetriever:
         """The index version that new searches use."""
         return self._index.version
 
+    @property
+    def index(self) -> OpenIndex:
+        """The opened index that new searches use."""
+        return self._index
+
     def refresh(self) -> bool:
         """Take up a newer current version; True if there was one. Blocks while it is verified.
 
