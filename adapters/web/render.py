@@ -1,8 +1,8 @@
 """Answers as HTML that is safe to put into the page.
 
 Knows Markdown and what HTML a chat page may show. Does not know where a text comes from, so
-every text is treated as hostile: markdown-it-py escapes HTML, shows no images and links only
-to http, https and mailto; nh3 then removes whatever a fault in the first step let through;
+every text is treated as hostile: markdown-it-py escapes HTML, shows no images, and of links only
+those to http, https and mailto; nh3 then removes whatever a fault in the first step let through;
 the page's Content-Security-Policy is the third wall.
 
 A marker `[n]` that points at one of the answer's citations becomes a button; anything else in
@@ -114,8 +114,9 @@ def _inert(number: int) -> str:
 def _markdown() -> MarkdownIt:
     # `reference` is off: `[1]: https://…` in a text would turn our markers into links.
     parser = MarkdownIt("js-default", {"html": False, "linkify": False}).disable("reference")
-    # markdown-it-py types the hook's argument narrower than any function could be.
-    parser.validateLink = _may_link  # type: ignore[method-assign]  # the documented override
+    # Every link is read, so that one we do not follow can leave its words behind.
+    parser.validateLink = _any_link  # type: ignore[method-assign]  # the documented override
+    parser.core.ruler.push("links", _drop_links)
     parser.core.ruler.push("citations", _citations)
     parser.core.ruler.push("headings", _lower_headings)
     parser.add_render_rule("image", _image)
@@ -128,8 +129,25 @@ def _markdown() -> MarkdownIt:
     return parser
 
 
-def _may_link(url: str) -> bool:
-    return bool(safe_url(url))
+def _any_link(url: str) -> bool:
+    return True
+
+
+def _drop_links(state: StateCore) -> None:
+    """Keep only the words of a link that the page may not show, such as one to a file."""
+    for block in state.tokens:
+        kept: list[Token] = []
+        shown: list[bool] = []
+        for token in block.children or ():
+            if token.type == "link_open":
+                shown.append(bool(safe_url(str(token.attrGet("href") or ""))))
+            is_link = token.type in {"link_open", "link_close"}
+            if not is_link or shown[-1]:
+                kept.append(token)
+            if token.type == "link_close":
+                shown.pop()
+        if block.children:
+            block.children = kept
 
 
 def _citations(state: StateCore) -> None:
@@ -155,7 +173,9 @@ def _split(token: Token, marker: _Marker) -> list[Token]:
         html = marker(int(match[1]))
         if html is None:
             continue
-        pieces.append(_text(token.content[at : match.start()]))
+        before = token.content[at : match.start()]
+        # A no-break space keeps the number on the line of the word it belongs to.
+        pieces.append(_text(f"{before[:-1]}\u00a0" if before.endswith(" ") else before))
         pieces.append(Token("html_inline", "", 0, content=html))
         at = match.end()
     return [*pieces, _text(token.content[at:])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from bot.config import ServerSettings
-from tests.fakes.chat import opened, scripts, shelf
+from tests.fakes.chat import BROKEN, opened, scripts, shelf
 from tests.fakes.desk import Desk, desk
 from tests.fakes.scripted import ScriptedAnswerer
 
@@ -50,3 +50,11 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(context: BrowserContext, chat: Desk) -> Page:
     return await opened(context, chat)
+
+
+@pytest.fixture(autouse=True)
+def unbroken() -> Iterator[None]:
+    """No script of a page opened by the test may have failed."""
+    BROKEN.clear()
+    yield
+    assert BROKEN == []

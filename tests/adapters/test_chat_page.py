@@ -211,7 +211,7 @@ async def test_hostile_texts_are_shown_and_never_run(context: BrowserContext, ch
         for number, attack in enumerate(ATTACKS, 1)
     )
     text = everything + " ".join(f"[{number}]" for number in range(1, len(ATTACKS) + 1))
-    reply = Reply(text, Outcome.ABSTAINED, cited, suggestions=ATTACKS)
+    reply = Reply(text, Outcome.ANSWERED, cited, suggestions=ATTACKS)
     chat.answerer.scripts["attack"] = Script(cut(text, 40), reply)
     page = await context.new_page()
     harm: list[str] = []

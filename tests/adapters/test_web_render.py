@@ -99,7 +99,7 @@ def test_a_document_cannot_forge_a_citation_button() -> None:
 
 
 def test_an_answer_in_the_making_shows_markers_that_open_nothing() -> None:
-    assert partial_html("x [7]") == '<p>x <span class="cite">7</span></p>\n'
+    assert partial_html("x [7]") == '<p>x&nbsp;<span class="cite">7</span></p>\n'
 
 
 def test_a_remote_image_is_never_fetched() -> None:
@@ -112,6 +112,19 @@ def test_links_open_elsewhere_and_pass_nothing_on() -> None:
     assert tag == "a"
     assert values["target"] == "_blank"
     assert set(str(values["rel"]).split()) == {"noopener", "noreferrer", "nofollow"}
+
+
+@pytest.mark.parametrize("target", ["returns.md", "/faq", "#top", "javascript:x", "file:///etc"])
+def test_a_link_that_leads_nowhere_leaves_its_words(target: str) -> None:
+    html = answer_html(f"Read [**Returns** and refunds [1]]({target}) first.", cited())
+    assert html.startswith("<p>Read <strong>Returns</strong> and refunds")
+    assert "data-cite" in html
+    assert "first.</p>" in html
+    assert "href" not in html
+
+
+def test_a_number_stays_on_the_line_of_its_word() -> None:
+    assert answer_html("Five days [1].", cited()).startswith("<p>Five days&nbsp;<button")
 
 
 def test_tables_code_and_headings_fit_the_page() -> None:

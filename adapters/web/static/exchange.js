@@ -111,7 +111,8 @@ export class Exchange {
     this.tag.textContent = TAGS[reply.outcome] ?? "";
     this.tag.hidden = !this.tag.textContent;
     if (reply.outcome === "busy" || reply.outcome === "failed") parts.push(again());
-    if (reply.citations.length) parts.push(this.sources(reply.citations));
+    // An abstention names the nearest pages itself; it rests on none of them.
+    if (reply.citations.length && reply.outcome !== "abstained") parts.push(this.sources(reply.citations));
     if (reply.suggestions.length) parts.push(this.suggestions(reply.suggestions));
     if (reply.text.trim()) {
       this.feedback.bar.prepend(this.copyButton());
