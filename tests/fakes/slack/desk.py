@@ -22,7 +22,7 @@ from bot.store import Store
 from bot.types import Answerer
 from tests.fakes.scripted import ScriptedAnswerer
 from tests.fakes.slack.server import FakeSlack
-from tests.fakes.slack.world import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET
+from tests.fakes.slack.world import APP_TOKEN, BOT_TOKEN, SIGNING_SECRET, Message
 
 LIMITS = LimitSettings(drain_s=2.0, waiting_per_actor=1000, waiting=5000)
 
@@ -37,6 +37,27 @@ class Desk:
     channel: SlackChannel
     answerer: Any
     http: str = ""
+
+    async def answers(self, channel: str, thread: str = "", count: int = 1) -> list[Message]:
+        """The complete answers of a thread, once there are `count`."""
+
+        def complete() -> list[Message]:
+            found = [one for one in self.slack.answers(channel, thread) if one.metadata]
+            return found if len(found) >= count else []
+
+        try:
+            found: list[Message] = await self.slack.until(complete)
+        except TimeoutError:
+            calls = [(call.method, call.status, call.error) for call in self.slack.calls[-12:]]
+            raise AssertionError(f"{self.slack.transcript()}\n{calls}") from None
+        return found
+
+    async def quiet(self, asked: int) -> None:
+        """Everything Slack handed over is dealt with, and the bot was asked this often."""
+        await self.slack.delivery.settled()
+        await self.slack.until(lambda: len(self.answerer.asked) >= asked)
+        await asyncio.sleep(0.05)
+        assert len(self.answerer.asked) == asked, [one.text for one in self.answerer.asked]
 
 
 def settings(slack: FakeSlack, **more: Any) -> SlackSettings:
@@ -102,6 +123,8 @@ async def _server(channel: SlackChannel) -> AsyncIterator[str]:
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}{PATH}"
-    server.should_exit = True
-    await serving
+    try:
+        yield f"http://127.0.0.1:{port}{PATH}"
+    finally:
+        server.should_exit = True
+        await serving
