@@ -302,8 +302,7 @@ class Dispatcher:
                 with structlog.contextvars.bound_contextvars(event_id=item.event_id):
                     try:
                         await self._handle(item)
-                    except Exception:
-                        # One message must not end its conversation; its row stays.
+                    except Exception:  # one message must not end its conversation; its row stays
                         log.exception("message put aside until the next start")
                 queue.popleft()
                 self._forget(item)

@@ -8,6 +8,7 @@ Reads see what is committed. Writes have happened, durably, when they return.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,11 +99,10 @@ class Store:
             upgrade(parsed)
             return cls(Database.open(parsed, patience_s=patience_s))
         database = Database.open(parsed, exclusive=True, patience_s=patience_s)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(database.abandon)
             upgrade(parsed, held=True)
-        except BaseException:
-            database.abandon()
-            raise
+            undo.pop_all()
         return cls(database)
 
     @staticmethod
