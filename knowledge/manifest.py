@@ -61,14 +61,19 @@ def seal(
     with _pool() as pool:  # together they cost the disk little more than one
         list(pool.map(lambda name: sync(folder / name), names))
     made = Manifest(version, created, *embedder, views, counts, _entries(folder, names))
-    body = asdict(made)
-    path = folder / NAME
-    text = json.dumps(body | {"seal": _seal(body)}, indent=1, sort_keys=True)
-    path.write_text(text, encoding="utf-8")
-    sync(path)
+    write(folder, made)
     for place in sorted({(folder / name).parent for name in names} | {folder}, reverse=True):
         sync(place)
     return made
+
+
+def write(folder: Path, made: Manifest) -> None:
+    """Write the manifest with its own seal, and wait until it is on the disk."""
+    body = asdict(made)
+    text = json.dumps(body | {"seal": _seal(body)}, indent=1, sort_keys=True)
+    path = folder / NAME
+    path.write_text(text, encoding="utf-8")
+    sync(path)
 
 
 def read(folder: Path) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -180,14 +180,30 @@ def test_counts_that_are_not_the_manifests_are_noticed(
         folder.open()
 
 
+@pytest.mark.parametrize(
+    ("value", "other"), [('"words"', '"wordz"'), ('"created": "2', '"created": "1')]
+)
+def test_a_manifest_altered_with_care_is_noticed(
+    value: str, other: str, folder: IndexFolder, embedder: WordEmbedder
+) -> None:
+    version = folder.build(PASSAGES, embedder).version
+    path = folder.path / "versions" / version / "manifest.json"
+    text = path.read_text()
+    assert value in text
+    path.write_text(text.replace(value, other))
+    with pytest.raises(IndexCorrupt, match=r"manifest\.json was altered"):
+        folder.open()
+
+
 def test_an_index_of_another_format_is_refused(folder: IndexFolder, embedder: WordEmbedder) -> None:
     version = folder.build(PASSAGES, embedder).version
     path = folder.path / "versions" / version / "manifest.json"
-    body = json.loads(path.read_text())
-    del body["seal"]
-    path.write_text(json.dumps(body))
-    with pytest.raises(IndexCorrupt, match=r"manifest\.json"):
+    place = path.parent
+    newer = dataclasses.replace(manifest.read(place), schema=manifest.SCHEMA + 1)
+    manifest.write(place, newer)
+    with pytest.raises(IndexCorrupt, match="has format"):
         folder.open()
+    assert folder.build(PASSAGES, embedder).reused == 0
 
 
 def test_swapped_audiences_are_noticed(folder: IndexFolder, embedder: WordEmbedder) -> None:
