@@ -63,6 +63,7 @@ class ServerSettings(Section):
         "127.0.0.1",
         description="Addresses whose `X-Forwarded-For` is believed, comma-separated.",
     )
+    title: str = Field("Deskhand", min_length=1, description="Name shown on the chat page.")
     rate_per_minute: int = Field(20, ge=1, description="Questions one visitor may ask in a minute.")
 
 

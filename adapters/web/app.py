@@ -103,7 +103,7 @@ def create_app(
 def _add_page(app: FastAPI, settings: Settings) -> None:
     templates = Jinja2Templates(directory=_HERE / "templates")
     values = {
-        "title": "Deskhand",
+        "title": settings.server.title,
         "longest": settings.limits.message_chars,
     }
 
