@@ -47,8 +47,15 @@ def ours(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+            within = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {one for one in within if is_module(one)}
+            found |= modules if modules == within else modules | {node.module}
     return {one for one in found if one.split(".")[0] in ROOMS}
+
+
+def is_module(dotted: str) -> bool:
+    path = HOUSE / dotted.replace(".", "/")
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
 def test_arrows_point_down() -> None:
@@ -92,7 +99,9 @@ def test_only_config_reads_the_environment() -> None:
     readers = [
         name(path)
         for path in sources(*ROOMS)
-        if re.search(r"\bos\.(environ|getenv)\b|\bfrom os import .*(environ|getenv)", path.read_text())
+        if re.search(
+            r"\bos\.(environ|getenv)\b|\bfrom os import .*(environ|getenv)", path.read_text()
+        )
     ]
     assert readers == ["bot/config.py"]
 
