@@ -131,6 +131,11 @@ class Dispatcher:
         self._queues: dict[Talk, deque[_Item]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
+    @property
+    def running(self) -> bool:
+        """True while messages are taken in: after `start`, before `drain`."""
+        return self._state is _State.RUNNING
+
     async def start(self) -> None:
         """Take up what an earlier process left, then take in new events."""
         unknown = 0
