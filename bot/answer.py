@@ -43,7 +43,7 @@ NEAR = 0.35  # share of the threshold from which a page counts as near enough to
 NEAREST = 3  # pages named when abstaining
 # What makes one reading of a message better than another, beside the search's confidence.
 NEW, CARRIED = 0.2, 0.1  # share of its own words, and of the words carried over, that are found
-ALONE = {Lean.NONE: 0.0, Lean.WEAK: 0.05, Lean.STRONG: -0.12}  # for being read without context
+ALONE = {Lean.NONE: 0.0, Lean.WEAK: 0.05, Lean.STRONG: -0.3}  # for being read without context
 
 
 class Generator(Protocol):
@@ -241,7 +241,7 @@ class GroundedAnswerer:
         passages = _interleaved(read.hits.hits for read in answered)
         turns = build(
             " ".join(read.query for read in answered),
-            [_harmless(passage) for passage in passages],
+            passages,
             run.question.history,
             run.lang,
         )
@@ -262,10 +262,10 @@ class GroundedAnswerer:
         for read in reads:
             if not read.answered:
                 texts.append(self._nothing_on(run, read))
-            elif not _touches(checked.supported, read):
+            elif read not in _touched(reads, checked.supported):
                 # Every question gets its answer, also the one the model passed over.
                 pieces = await self._quote(run, read)
-                if pieces:
+                if any(piece.passage.id not in checked.supported for piece in pieces):
                     texts.append(f"**{_echo(read.part.text)}**\n\n{_render(pieces, run.citer)}")
         return await self._finish(
             run, "\n\n".join(texts), Outcome.ANSWERED, reads, composer="model", model=served,
@@ -365,22 +365,32 @@ def _echo(asked: str) -> str:
 
 
 def _fit(part: Part, readings: Sequence[Candidate], row: int, hits: Hits) -> float:
-    """How well a reading is answered: by what was asked now, and by what it leans on."""
+    """How well a reading is answered: by what was asked now, and by what it leans on.
+
+    One passage has to hold both: a passage on the old topic beside one on the new says that the
+    topic has changed.
+    """
     reading = readings[row]
     new = set(content(part.text))
     carried = {word for one in readings for word in content(one.text)} - new
-    texts = (f"{' '.join(p.title_path)} {p.question} {p.text}" for p in _passages(hits, 2))
-    words = {word for text in texts for word in content(text)}
-    return (
-        hits.confidence
-        + NEW * len(new & words) / (len(new) or 1)
-        + CARRIED * len(carried & words) / (len(carried) or 1)
-        + (ALONE[reading.lean] if reading.alone else 0.0)
+    said = [set(content(_whole(hit.passage))) for hit in hits.hits[:3]]
+    both = max(
+        (NEW * _share(new, words) + CARRIED * _share(carried, words) for words in said),
+        default=0.0,
     )
+    if reading.alone:
+        return hits.confidence + both + ALONE[reading.lean]
+    # The old question carried over finds its old answer with ease: what counts is the new part.
+    found = max((_share(new, words) for words in said), default=0.0)
+    return hits.confidence * (0.5 + 0.5 * found) + both
 
 
-def _passages(hits: Hits, count: int) -> list[Passage]:
-    return [hit.passage for hit in hits.hits[:count]]
+def _share(asked: set[str], words: set[str]) -> float:
+    return len(asked & words) / len(asked) if asked else 1.0
+
+
+def _whole(passage: Passage) -> str:
+    return " ".join((*passage.title_path, passage.question, passage.text))
 
 
 def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
@@ -413,7 +423,7 @@ def _interleaved(rows: Iterable[Sequence[Hit]]) -> list[Passage]:
         for hits in lists:
             if rank < len(hits) and len(found) < limit:
                 found.setdefault(hits[rank].passage.id, hits[rank].passage)
-    return list(found.values())
+    return [one for one in map(_harmless, found.values()) if one.text]
 
 
 def _harmless(passage: Passage) -> Passage:
@@ -422,8 +432,19 @@ def _harmless(passage: Passage) -> Passage:
     return replace(passage, text="\n\n".join(unit.whole for unit in shown))
 
 
-def _touches(supported: frozenset[str], read: _Read) -> bool:
-    return any(hit.passage.id in supported for hit in read.hits.hits[:3])
+def _touched(reads: Sequence[_Read], supported: frozenset[str]) -> list[_Read]:
+    """The questions that a model's answer spoke to: each passage speaks for its best rank."""
+    touched: list[_Read] = []
+    for passage_id in supported:
+        ranks = [
+            (rank, read)
+            for read in reads
+            for rank, hit in enumerate(read.hits.hits)
+            if hit.passage.id == passage_id
+        ]
+        best = min((rank for rank, _ in ranks), default=-1)
+        touched.extend(read for rank, read in ranks if rank == best)
+    return touched
 
 
 def _nearest(reads: Sequence[_Read], least: float) -> list[Passage]:

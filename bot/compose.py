@@ -143,6 +143,11 @@ _WANTS = (
         _CONTACT,
     ),
 )
+_HOW_TO = re.compile(
+    r"\bhow (?:do|can|should|would|to)\b|\bsteps?\b|\bcómo (?:puedo|se|hago|cambio)|\bwie (?:kann|geht"
+    r"|mache|stelle)|\bкак (?:мне|можно|сделать)|怎么|如何",
+    re.IGNORECASE,
+)
 # A sentence that opens like this leans on the one before it.
 _LEANS = re.compile(
     r"^(?:it|its|this|that|these|those|they|them|their|he|she|such|then|also|however|otherwise"
@@ -157,6 +162,20 @@ _NOISE = re.compile(
     r"|back to top|véase también|siehe auch|см\. также|另请参阅)\b",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What kind of thing a question wants to see."""
+
+    shapes: tuple[re.Pattern[str], ...]
+    how_to: bool
+
+    @classmethod
+    def of(cls, question: str) -> _Asked:
+        """Read from the question's wording."""
+        shapes = tuple(shape for ask, shape in _WANTS if ask.search(question))
+        return cls(shapes, _HOW_TO.search(question) is not None)
 
 
 class Quoter:
@@ -192,8 +211,8 @@ class Quoter:
         if not rows:
             return []
         weight = _weights(question, focus, [words for _, cut in rows for words in cut.words])
-        wanted = [shape for ask, shape in _WANTS if ask.search(focus or question)]
-        worded = [_worded(hit.passage, cut, weight, wanted) for hit, cut in rows]
+        asked = _Asked.of(focus or question)
+        worded = [_worded(hit.passage, cut, weight, asked) for hit, cut in rows]
         self._embed([(cut, base) for (_, cut), base in zip(rows, worded, strict=True)])
         vector = self._embedder.encode_query(question)
         found = []
@@ -264,15 +283,13 @@ def _weights(question: str, focus: str, rows: Sequence[frozenset[str]]) -> dict[
     return {word: value / total for word, value in raw.items()} if total else {}
 
 
-def _worded(
-    passage: Passage, cut: _Cut, weight: dict[str, float], wanted: Sequence[re.Pattern[str]]
-) -> FloatArray:
+def _worded(passage: Passage, cut: _Cut, weight: dict[str, float], asked: _Asked) -> FloatArray:
     """(pieces,) what wording and shape alone say about each piece."""
     around = frozenset(content(_about(passage)))
     return np.array(
         [
             WORDS * _covered(weight, cut.words[row], around)
-            + _shape_bonus(unit, cut.plains[row], wanted)
+            + _shape_bonus(unit, cut.plains[row], asked.shapes, how_to=asked.how_to)
             for row, unit in enumerate(cut.units)
         ],
         np.float32,
@@ -287,8 +304,12 @@ def _covered(weight: dict[str, float], words: frozenset[str], around: frozenset[
     )
 
 
-def _shape_bonus(unit: Unit, text: str, wanted: Sequence[re.Pattern[str]]) -> float:
+def _shape_bonus(
+    unit: Unit, text: str, wanted: Sequence[re.Pattern[str]], *, how_to: bool
+) -> float:
     bonus = sum(KIND for shape in wanted if shape.search(text))
+    if how_to and unit.kind in (Kind.STEPS, Kind.CODE):
+        bonus += KIND
     if _NOISE.match(text) or len(tokens(text)) < 3:
         bonus -= 0.25
     if unit.kind is Kind.SENTENCE and text.endswith(("?", "？", ":", "：")):

@@ -44,7 +44,9 @@ _YES_NO = re.compile(
     r"^\W*(?:(?P<yes>yes|yeah|sí|ja|да|是的?|可以|correct|right)|(?P<no>no|nope|nein|нет|不是?|不可以))\W*$",
     re.IGNORECASE,
 )
-_EMPTY_TALK = 2  # content words up to which a sentence without facts claims nothing
+_CLAUSES = re.compile(
+    r"[;；]\s*|,?\s+(?=(?:but|while|whereas|although|pero|aunque|aber|sondern|но|хотя)\s)|，(?=但)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +292,8 @@ def _lines(passage: Passage) -> list[str]:
     found = [passage.question] if passage.question else []
     for unit in units(passage.text):
         if unit.kind is Kind.SENTENCE:
-            found.append(plain(unit.text))
+            # Clauses apart: "green teas are organic; the others are not" denies only half.
+            found.extend(_CLAUSES.split(plain(unit.text)))
         else:
             lead = plain(unit.lead)
             rows = [plain(one) for one in unit.items] or [plain(unit.text)]
@@ -326,7 +329,7 @@ def _carries(passages: Passages, number: int, stated: Facts, raw: Facts) -> bool
 def _says_nothing(text: str) -> bool:
     stated = facts(plain(text))
     hard = stated.quantities or stated.addresses or stated.code or stated.names or stated.negated
-    return not hard and len(content(plain(text))) <= _EMPTY_TALK
+    return not hard and not content(plain(text))
 
 
 def _joined(shown: Sequence[tuple[Unit, str]]) -> str:

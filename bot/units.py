@@ -55,6 +55,7 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"((?<![.!?…])[.!?…]++[\"'”’»)\]*_]*)(?=\s+\S)|([。！？；]+[”’」』）]*)")
 _BULLET = re.compile(r"^\s{0,3}(?:[-*+•·‣]|\d{1,3}[.)])\s+")
+_COUNTED = frozenset({"no", "nos", "nr", "art", "fig", "pág", "núm"})
 _MONTH = re.compile(r"(?i:jan|feb|mär|apr|mai|jun|jul|aug|sep|okt|nov|dez)|[a-zà-ÿа-я]")
 _GOES_ON = re.compile(r"[^\W\d_A-ZÀ-ÖØ-ÞА-ЯЁ\u3400-\u9fff]|[,;)]")
 _INNER_HEADING = re.compile(r"^#{1,6}\s+|\s+#+\s*$")
@@ -86,6 +87,8 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     words = text[max(0, match.start() - 30) : match.start()].split()
     spaced = not words or text[match.start() - 1].isspace()
     before = "" if spaced else words[-1].lstrip("(\"'“„«*_[").casefold()
+    if before in _COUNTED:  # "no. 5" goes on, "No. We don't." does not
+        return not following[:1].isdigit()
     if before in _ABBREVIATIONS or (len(before) == 1 and before.isalpha()):
         # "at 5 p.m. We close" still ends, and so does "option B. Then".
         return before in {"a.m", "p.m", "etc", "usw"} and following[:1].isupper()

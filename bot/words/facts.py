@@ -13,7 +13,10 @@ from functools import lru_cache
 
 from bot.words.lexicon import content, fold, stem
 
-_NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:[ ,.'’\u00a0\u202f]\d{3})+(?!\d)|\d+)(?:[.,:]\d+)*")
+# A number may follow Chinese characters directly, but not letters of its own word.
+_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9_À-ÿА-я.])(?:\d{1,3}(?:[ ,.'’\u00a0\u202f]\d{3})+(?!\d)|\d+)(?:[.,:]\d+)*"
+)
 _ADDRESS = re.compile(
     r"https?://[^\s<>\"'`)\]}，。；、]+|(?<![\w@])www\.[^\s<>\"'`)\]}，。]+"
     r"|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
@@ -50,7 +53,7 @@ _UNITS = {
 }
 _UNIT = re.compile(
     "|".join(
-        f"(?P<{name}>{'|'.join(forms.split())})"
+        f"(?P<{name}>(?:{'|'.join(forms.split())})(?![A-Za-zÀ-ÿА-я]))"
         for name, forms in sorted(_UNITS.items(), key=lambda one: -len(one[1].split()[0]))
     ),
     re.IGNORECASE,
@@ -154,9 +157,7 @@ def _unit_near(text: str, start: int, end: int) -> str:
     after = re.match(r"[\s\u00a0-]{0,2}", text[end:])
     at = end + (after.end() if after else 0)
     found = _UNIT.match(text, at)
-    if found and not re.match(r"[^\W\d_]", text[found.end() : found.end() + 1]):
-        return str(found.lastgroup)
-    if found and found.group()[-1:] > "\u3000":
+    if found:
         return str(found.lastgroup)
     before = re.search(r"([$€£¥₽]|\b(?:usd|eur|gbp|cny))\s?$", text[:start], re.IGNORECASE)
     if before:
@@ -182,7 +183,7 @@ def _names(text: str) -> Iterator[str]:
         inner = word[1:] != word[1:].lower() or any(char.isdigit() for char in word)
         if starts and not inner:
             continue  # a capital that opens a sentence says nothing
-        if content(word):
+        if content(word) and not _UNIT.fullmatch(word):
             yield stem(fold(word))
 
 

@@ -118,7 +118,8 @@ _CHOICE = re.compile(r"(?:,| or | oder | o | или |、|或|还是)+")
 _OR = re.compile(r" or | oder | o | или |或|还是")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,2}[.)])\s+(.+)$", re.MULTILINE)
 LONGEST = 300  # characters of an earlier message that are drawn on
-READINGS = 3  # readings in context that are searched
+READINGS = 4  # readings in context that are searched
+GIST = 120  # characters of the last answer that stand for what it said
 
 
 def lean(message: str) -> Lean:
@@ -127,7 +128,10 @@ def lean(message: str) -> Lean:
         return Lean.STRONG
     size = len(tokens(message))
     short = len(message) <= 24 if is_unspaced(message) else size <= 14
-    if short and any(cue.match(message) for cue in (_START, _START_ZH, _END_ZH)):
+    start = next(
+        (cue for pattern in (_START, _START_ZH, _END_ZH) if (cue := pattern.match(message))), None
+    )
+    if start and short and not _stands(start.group("rest")):
         return Lean.STRONG
     masked = _EMPTY.sub(_blank, message)
     found = _PRONOUN.search(masked)
@@ -137,6 +141,12 @@ def lean(message: str) -> Lean:
         own = len(content(before)) >= 2 and len(_CLAUSES.split(before)) >= 2
         return Lean.WEAK if own or len(content(before)) >= 4 else Lean.STRONG
     return Lean.WEAK if len(content(message)) <= 3 else Lean.NONE
+
+
+def _stands(rest: str) -> bool:
+    """True for a whole question of its own that merely begins with "and"."""
+    whole = _QUESTION_WORD.match(rest.strip()) and len(content(rest)) >= 2
+    return bool(whole) and not _PRONOUN.search(_EMPTY.sub(_blank, rest))
 
 
 def standalone(message: str, topic: str, last_answer: str = "") -> list[Candidate]:
@@ -156,6 +166,7 @@ def standalone(message: str, topic: str, last_answer: str = "") -> list[Candidat
         _pronoun(message, names) if names else "",
         _pronoun(message, _subject(topic)),
         f"{_bare(topic)} {message}",
+        f"{_bare(message)}: {_gist(last_answer)}" if how is Lean.STRONG and last_answer else "",
     ]
     found = dict.fromkeys(one.strip() for one in readings if one)
     folded = message.casefold()
@@ -280,6 +291,12 @@ def _subject(topic: str) -> str:
     if not carrying:
         return asked
     return " ".join(words[carrying[0] : carrying[-1] + 1])
+
+
+def _gist(answer: str) -> str:
+    """The beginning of the last answer: what "that number" may be the number of."""
+    first = sentences(plain(_MARKER.sub("", answer))[: 4 * GIST])
+    return first[0][:GIST] if first else ""
 
 
 def _named(answer: str, topic: str) -> str:

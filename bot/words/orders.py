@@ -49,8 +49,10 @@ _OVERRIDE = (  # what came before is to be forgotten
     ),
 )
 _FORGED = (  # imitations of a chat format
-    r"<\|/?(?:im_start|im_end|system|assistant|endoftext|user)\|?>|</?(?:im_start|im_end)\|?>"
-    r"|\[/?INST\]|<</?SYS>>",
+    (
+        r"<\|/?(?:im_start|im_end|system|assistant|endoftext|user)\|?>|</?(?:im_start|im_end)\|?>"
+        r"|\[/?INST\]|<</?SYS>>"
+    ),
 )
 _PROMPT = (  # wants the prompt itself
     (
@@ -158,7 +160,10 @@ _ADDRESSED = (
     ),
 )
 _MODE = (  # a mode that only a machine can be put into by reading
-    r"\byou(?:'re| are) (?:now|no longer) (?:in \w+ mode|bound by|an? (?:unrestricted|helpful|AI)\b)",
+    (
+        r"\byou(?:'re| are) (?:now|no longer) (?:in \w+ mode|bound by"
+        r"|an? (?:unrestricted|helpful|AI)\b)"
+    ),
     r"\byour (?:new |only |real )?(?:system prompt|instructions|guidelines) (?:is|are)\b",
 )
 _FLAGS = re.IGNORECASE | re.MULTILINE

@@ -86,7 +86,7 @@ def test_code_is_quoted_whole() -> None:
 
 def test_no_yes_or_no_is_put_in_front() -> None:
     (piece,) = quote("do you ship to the United States?", SHIPPING)
-    assert "We do not ship to the" in piece.text
+    assert "We do not ship to the United States" in piece.text
     assert not piece.text.lower().startswith(("no", "yes"))
 
 
@@ -215,9 +215,7 @@ def test_cutting_any_markdown_keeps_its_letters(text: str) -> None:
         return re.sub(r"[^ab退货]", "", value)
 
     shown = "".join(f"{one.lead}{one.text}" for one in units(text))
-    headings = "".join(one.heading for one in units(text))
     assert set(letters(shown)) <= set(letters(text))
     assert len(letters(shown)) <= len(letters(text))
-    if "#" not in text:
+    if "#" not in text and "-" not in text:  # neither kind of heading
         assert letters(shown) == letters(text)
-        assert headings == ""
