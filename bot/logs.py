@@ -66,7 +66,7 @@ def configure(settings: LogSettings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     # Each writes a line per request or statement at info, with addresses and parameters in it.
-    for chatty in ("httpx", "httpcore", "uvicorn.access", "sqlalchemy.engine", "faiss.loader"):
+    for chatty in ("httpx", "httpcore", "uvicorn", "sqlalchemy.engine", "alembic", "faiss.loader"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
