@@ -20,9 +20,12 @@ class WordEmbedder:
     def __init__(self, dim: int = 32, name: str = "words", window: int = 40) -> None:
         self.dim = dim
         self.name = name
-        self.fingerprint = hashlib.sha256(f"{name} {dim}".encode()).hexdigest()[:32]
         self.embedded = 0
         self._window = window
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.name} {self.dim}".encode()).hexdigest()[:32]
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
         return np.array([one.pooled for one in self.encode_tokens(texts)], np.float32).reshape(

@@ -167,6 +167,24 @@ def test_opening_never_fails_while_versions_come_and_go(
     assert problems == []
 
 
+def test_a_version_removed_while_it_is_opened_gives_way_to_the_current_one(
+    folder: IndexFolder, embedder: WordEmbedder
+) -> None:
+    class Meanwhile(WordEmbedder):
+        """Two builds finish between reading the version's name and reading its files."""
+
+        @property
+        def fingerprint(self) -> str:
+            for count in (6, 7):
+                folder.build(PASSAGES[:count], embedder)
+            return embedder.fingerprint
+
+    first = folder.build(PASSAGES[:5], embedder).version
+    index = folder.open(embedder=Meanwhile())
+    assert first not in folder.versions()
+    assert len(index.view(Audience.CUSTOMER).passages) == 7
+
+
 def test_two_builds_at_once_are_refused(folder: IndexFolder, embedder: WordEmbedder) -> None:
     refused: list[str] = []
 
