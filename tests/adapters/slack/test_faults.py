@@ -151,6 +151,20 @@ async def test_a_silent_connection_is_noticed_and_opened_again(
         await desk.answers(asked.channel, asked.ts)
 
 
+async def test_a_client_whose_tasks_have_died_is_replaced(slack: FakeSlack, tmp_path: Path) -> None:
+    ann = slack.world.user("ann")
+    async with opened(slack, tmp_path, one_answer(), silence_s=1.5) as desk:
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__name__", "") in {
+                "monitor_current_session",
+                "receive_messages",
+            }:
+                task.cancel()
+        await slack.until(lambda: slack.delivery.opened >= 2, 20)
+        asked = slack.people.ask(ann, "Why?")
+        await desk.answers(asked.channel, asked.ts)
+
+
 async def test_a_connection_that_lives_is_left_alone(slack: FakeSlack, tmp_path: Path) -> None:
     async with opened(slack, tmp_path, silence_s=0.6):
         await asyncio.sleep(2)

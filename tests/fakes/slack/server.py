@@ -27,7 +27,8 @@ class Fault:
 
     kind: `drop` (committed, then the connection breaks), `refuse` (the connection breaks, nothing
     happens), `http` (a status, nothing happens), `late_http` (a status after committing),
-    `error` (ok: false), `ratelimit` (429 with Retry-After `value`), `hang` (`value` seconds).
+    `error` (ok: false), `ratelimit` (429 with Retry-After `value`), `hang` (`value` seconds),
+    `before` and `after` (`value` is called, then the connection breaks; only `after` commits).
     """
 
     method: str
@@ -130,8 +131,10 @@ class FakeSlack:
             body = {"ok": False, "error": error.code, "fake_detail": str(error.extra)}
             response = web.json_response(body, status=status, headers=headers)
         call.status = response.status
-        if fault is not None and fault.kind in {"drop", "refuse"}:
+        if fault is not None and fault.kind in {"drop", "refuse", "before", "after"}:
             call.status = 0
+            if fault.kind == "after":
+                fault.value()
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -153,6 +156,9 @@ class FakeSlack:
     async def _early(self, request: web.Request, fault: Fault | None) -> web.Response | None:
         match fault and fault.kind:
             case "refuse":
+                return web.Response()
+            case "before":
+                fault.value()  # type: ignore[union-attr] # matched
                 return web.Response()
             case "http":
                 return web.json_response({}, status=fault.value)  # type: ignore[union-attr] # matched

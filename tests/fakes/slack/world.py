@@ -160,13 +160,13 @@ class World:
 
     def user(self, name: str, *, team: str = TEAM, guest: bool = False) -> str:
         """Add a person; returns the id."""
-        user = User(f"U0{name.upper():0<7.7}", name, team, guest)
+        user = User(f"U0{name.upper():X<7.7}", name, team, guest)
         self.users[user.id] = user
         return user.id
 
     def channel(self, name: str, *members: str, kind: str = "channel", shared: bool = False) -> str:
         """Add a channel with the bot in it; returns the id."""
-        key = f"{'G' if kind in {'group', 'mpim'} else 'C'}0{name.upper():0<7.7}"
+        key = f"{'G' if kind in {'group', 'mpim'} else 'C'}0{name.upper():X<7.7}"
         self.channels[key] = Channel(key, kind, {BOT, *members}, shared=shared)
         return key
 
