@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 import torch
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 PAGE = 32  # tokens per cache page: only whole pages of a shared prefix are reused
 STEP_TOKENS = 256  # tokens per forward pass: bounds how long a long prompt holds up the others
 HEADROOM = 1.3  # cache beyond what full slots need, for prefixes kept for later
-DRAIN_POLL_S = 0.005
+POLL_S = 0.005
+DEATH_S = 1.0  # how long after its last news the decoding thread may take to end
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +96,7 @@ class Batcher:
         self._active: str | None = ""  # None: whatever it was is gone
         self._running: dict[str, Generation] = {}
         self._waiting: deque[Generation] = deque()
+        self._failed: dict[str, str] = {}  # request -> what the library said
         self._exclusive = asyncio.Lock()  # held while the model is changed
         self._ids = itertools.count()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -175,8 +178,8 @@ class Batcher:
             streaming=True,
             sampling=request.sampling,
         )
-        if accepted is None:  # the decoding thread has died
-            self._spawn(self._recover())
+        if accepted is None:
+            self._fail(request, "the decoding thread has died")
 
     async def _switch(self) -> None:
         """Make the adapter of the first waiting request the active one."""
@@ -187,10 +190,10 @@ class Batcher:
                     if wanted == self._active or await asyncio.to_thread(self._try_switch, wanted):
                         self._active = wanted
                         break
-                except EngineDown:
-                    self._spawn(self._recover())
+                except EngineDown as error:
+                    self._fail(self._waiting[0], str(error))
                     return
-                await asyncio.sleep(DRAIN_POLL_S)
+                await asyncio.sleep(POLL_S)
         self._admit()
 
     def _try_switch(self, adapter: str) -> bool:
@@ -236,8 +239,10 @@ class Batcher:
 
     def _start_manager(self) -> ContinuousBatchingManager:
         pages = math.ceil(self.context / PAGE) * self.slots
-        manager = self._model.init_continuous_batching(
-            generation_config=GenerationConfig(
+        model: Any = self._model  # the library's mixin and its configuration are not typed
+        config: Any = GenerationConfig
+        manager = model.init_continuous_batching(
+            generation_config=config(
                 do_sample=False, eos_token_id=self._stop_ids or [-1], pad_token_id=0
             ),
             continuous_batching_config=ContinuousBatchingConfig(
@@ -251,7 +256,7 @@ class Batcher:
         manager.logit_processor = RowSampler(self._model.device)
         manager.output_router = _Router(self._loop, self._deliver)
         manager.start()
-        return manager
+        return cast("ContinuousBatchingManager", manager)
 
     def _deliver(self, outputs: list[GenerationOutput]) -> None:
         """Hand news from the decoding thread to the requests they belong to."""
@@ -264,12 +269,18 @@ class Batcher:
                 request.tokens.extend(new)
                 request.news.put_nowait(new)
             if output.status == RequestStatus.FAILED:
-                log.warning("generation_failed", request=request.id, error=output.error)
-                self._spawn(self._recover())
+                self._fail(request, output.error or "no reason given")
             elif output.is_finished():
                 del self._running[request.id]
                 request.news.put_nowait(None)
         self._admit()
+
+    def _fail(self, request: Generation, said: str) -> None:
+        """Note a request that the library gave up, and look into why, once for all of them."""
+        log.warning("generation_failed", request=request.id, error=said)
+        self._failed[request.id] = said
+        if len(self._failed) == 1:
+            self._spawn(self._recover())
 
     async def _recover(self) -> None:
         """Go on with half the slots when memory ran out; otherwise the engine is broken.
@@ -278,32 +289,48 @@ class Batcher:
         """
         async with self._exclusive:
             manager = self._manager
-            if self.broken.is_set() or manager is None:
+            if manager is None or self.broken.is_set():
                 return
-            if manager.is_running() and manager.background_thread_status.fatal_error is None:
-                # Another call has recovered already, or the thread is about to report its end.
-                await asyncio.to_thread(manager.join, 0.0, 1.0)
-                if manager.is_running():
-                    return
-            error = manager.background_thread_status.fatal_error
-            if not _out_of_memory(error) or self.slots == 1:
-                log.error("decoding_stopped", error=str(error), kind=type(error).__name__)
-                self.broken.set()
-                self._end_all(EngineDown(f"The model stopped decoding: {error}"))
-                return
-            self.slots //= 2
-            log.warning("out_of_memory", slots=self.slots)
-            await asyncio.to_thread(manager.stop, block=True, timeout=30)
-            self._manager = self._start_manager()
-            self._waiting.extendleft(reversed(self._running.values()))
-            self._running.clear()
+            for _ in range(round(DEATH_S / POLL_S)):  # the news may be ahead of the thread's end
+                if not manager.is_running():
+                    break
+                await asyncio.sleep(POLL_S)
+            failed, self._failed = self._failed, {}
+            if manager.is_running():  # it lives: these requests alone were at fault
+                for name in failed.keys() & self._running.keys():
+                    request = self._running.pop(name)
+                    request.news.put_nowait(EngineDown(f"The model failed: {failed[name]}"))
+            else:
+                await self._restart(manager)
         self._admit()
+
+    async def _restart(self, manager: ContinuousBatchingManager) -> None:
+        error = manager.background_thread_status.fatal_error
+        if not _out_of_memory(error) or self.slots == 1:
+            log.error("decoding_stopped", error=str(error), kind=type(error).__name__)
+            self.broken.set()
+            self._end_all(EngineDown(f"The model stopped decoding: {error}"))
+            return
+        self.slots //= 2
+        log.warning("out_of_memory", slots=self.slots)
+        await asyncio.to_thread(manager.stop, block=True, timeout=30)
+        self._manager = self._start_manager()
+        self._waiting.extendleft(reversed(self._running.values()))
+        self._running.clear()
 
     def _end_all(self, error: EngineDown) -> None:
         for request in (*self._running.values(), *self._waiting):
             request.news.put_nowait(error)
         self._running.clear()
         self._waiting.clear()
+
+
+def quiet() -> None:
+    """Send the library's log through ours, and only what is out of the ordinary."""
+    theirs = logging.getLogger("ContinuousBatchingLogger")
+    theirs.handlers.clear()
+    theirs.propagate = True
+    theirs.setLevel(logging.WARNING)
 
 
 def _out_of_memory(error: BaseException | None) -> bool:

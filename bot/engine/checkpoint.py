@@ -96,6 +96,25 @@ def write_manifest(folder: Path) -> Path:
     return target
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A model folder whose files are there and as they should be; nothing is loaded yet."""
+
+    name: str  # what requests call it: the folder's name, or the hub's
+    folder: Path
+    weights: tuple[Path, ...]
+
+
+def find(source: str) -> ModelFiles:
+    """Find a model by folder or Hugging Face name, and check its files. Loads no heavy library.
+
+    Raises `ModelRejected`.
+    """
+    folder = find_folder(source)
+    name = folder.resolve().name if Path(source).expanduser().is_dir() else source
+    return ModelFiles(name, folder, tuple(check_files(folder)))
+
+
 def find_folder(source: str) -> Path:
     """The folder of a model given by folder or by Hugging Face name, downloaded if need be.
 
@@ -152,16 +171,17 @@ def check_files(folder: Path) -> list[Path]:
     return weights
 
 
-def load(source: str, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Checkpoint:
-    """Check a model, load it without running anything of it, and check it again.
+def load(
+    files: ModelFiles, *, device: str = "cpu", dtype: torch.dtype | None = None
+) -> Checkpoint:
+    """Load a model without running anything of its folder, and check what was loaded.
 
     `dtype` None keeps the stored number format. Raises `ModelRejected`, which names the file
     and the remedy.
     """
-    folder = find_folder(source)
-    weights = check_files(folder)
+    folder = files.folder
     with tempfile.TemporaryDirectory(prefix="deskhand-model-") as staged:
-        _stage(folder, weights, Path(staged))
+        _stage(folder, files.weights, Path(staged))
         model = _load_model(folder, Path(staged), device, dtype)
         tokenizer = _load_tokenizer(folder, Path(staged))
     _check_weights(folder, model)
@@ -170,9 +190,8 @@ def load(source: str, *, device: str = "cpu", dtype: torch.dtype | None = None) 
     if plain:
         tokenizer.chat_template = FALLBACK_TEMPLATE
     _check_logits(folder, model, tokenizer)
-    name = folder.resolve().name if Path(source).expanduser().is_dir() else source
     return Checkpoint(
-        name=name,
+        name=files.name,
         model=model,
         tokenizer=tokenizer,
         context=int(getattr(model.config.get_text_config(), "max_position_embeddings", 2048)),

@@ -134,10 +134,10 @@ class EngineClient:
                     if text:
                         pieces += 1
                         yield Token(text, served)
-        except httpx.HTTPError as error:
-            raise EngineDown(f"The engine stopped answering ({_name(error)}).", REMEDY) from error
         except httpx_sse.SSEError as error:
             raise EngineDown("The engine answered in an unknown format.", REMEDY) from error
+        except httpx.HTTPError as error:
+            raise EngineDown(f"The engine stopped answering ({_name(error)}).", REMEDY) from error
         finally:
             ENGINE_TOKENS.labels(served).inc(counted or pieces)
         if not ended:

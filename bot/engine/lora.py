@@ -43,6 +43,7 @@ class Adapters:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._active = ""
+        self._tuner: peft.LoraModel | None = None
         self.names: list[str] = []
 
     def add(self, name: str, folder: Path) -> None:
@@ -55,7 +56,7 @@ class Adapters:
         config = _config(folder)
         weights = _weights(folder)
         try:
-            peft.inject_adapter_in_model(config, self._model, name)
+            self._inject(config, name)
             self._cast(name)
             wanted = set(peft.get_peft_model_state_dict(self._model, adapter_name=name))
             _same_names(set(weights), wanted)
@@ -86,7 +87,18 @@ class Adapters:
         self._use(name)
         self._active = name
 
+    def _inject(self, config: peft.LoraConfig, name: str) -> None:
+        import peft
+
+        if self._tuner is None:
+            self._tuner = peft.LoraModel(self._model, config, name)
+        else:
+            self._tuner.peft_config[name] = config
+            self._tuner.inject_adapter(self._model, name)
+
     def _use(self, name: str) -> None:
+        if self._tuner is not None:
+            self._tuner.active_adapter = [name] if name else []
         for layer in self._layers():
             layer.set_adapter([name] if name else [], inference_mode=True)
             layer.enable_adapters(bool(name))
@@ -95,7 +107,8 @@ class Adapters:
         for layer in self._layers():
             layer.set_adapter([], inference_mode=True)
             layer.delete_adapter(name)
-        getattr(self._model, "peft_config", {}).pop(name, None)
+        if self._tuner is not None:
+            self._tuner.peft_config.pop(name, None)
 
     def _layers(self) -> Iterator[BaseTunerLayer]:
         from peft.tuners.tuners_utils import BaseTunerLayer

@@ -109,9 +109,14 @@ async def _serve(options: EngineOptions, listening: Callable[[str], None]) -> in
 
 async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     """Load, check and smoke-test the model. Raises `ModelRejected`."""
+    from bot.engine import checkpoint as checkpoints
+
+    # First, since it is quick to refuse a folder and slow to import torch.
+    files = await asyncio.to_thread(checkpoints.find, options.model)
+    await asyncio.to_thread(_import_libraries)
+
     import torch
 
-    from bot.engine import checkpoint as checkpoints
     from bot.engine.batching import Batcher
     from bot.engine.lora import Adapters
     from bot.engine.server import Serving
@@ -119,7 +124,7 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     device = pick_device(options.device)
     torch.set_num_threads(options.threads or max(1, len(os.sched_getaffinity(0)) - 1))
     loaded = await asyncio.to_thread(
-        checkpoints.load, options.model, device=device, dtype=pick_dtype(options.dtype, device)
+        checkpoints.load, files, device=device, dtype=pick_dtype(options.dtype, device)
     )
     adapters = Adapters(loaded.model)
     context = min(options.context, loaded.context)
@@ -134,6 +139,19 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     batcher.start()
     await smoke(serving)
     return serving
+
+
+def _import_libraries() -> None:
+    """Import what takes seconds, off the event loop, and keep it from talking."""
+    from transformers.utils import logging as talk
+
+    from bot.engine import batching
+
+    talk.set_verbosity_warning()
+    talk.disable_progress_bar()
+    talk.disable_default_handler()
+    talk.enable_propagation()
+    batching.quiet()
 
 
 async def smoke(serving: Serving) -> None:

@@ -6,8 +6,10 @@ random unless `teach` is used, which over-fits the model to a few question-answe
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +45,17 @@ class Shape:
 
 
 def make_model(
-    folder: Path, shape: Shape | None = None, *, seed: int = 0, template: str | None = CHAT_TEMPLATE
+    folder: Path,
+    shape: Shape | None = None,
+    *,
+    seed: int = 0,
+    template: str | None = CHAT_TEMPLATE,
+    endless: bool = False,
 ) -> Path:
-    """Write a model folder: config, safetensors, tokenizer, chat template."""
+    """Write a model folder: config, safetensors, tokenizer, chat template.
+
+    An `endless` model writes plain letters only and never ends an answer by itself.
+    """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -68,6 +78,12 @@ def make_model(
     )
     for parameter in model.parameters():  # wide logits: an argmax that rounding cannot turn
         parameter.data.mul_(3 if parameter.ndim > 1 else 1)
+    if endless:
+        said = [tokenizer.decode([one]) for one in range(len(tokenizer))]
+        plain = [one for one, text in enumerate(said) if text.isascii() and text.isalpha()]
+        kept = torch.zeros(shape.vocabulary, 1)
+        kept[plain] = 1
+        model.lm_head.weight.data.mul_(kept)  # a zero logit loses against the best of the others
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -137,12 +153,32 @@ def make_adapter(folder: Path, base: Path, *, seed: int = 1, scale: float = 0.5)
 
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+    with _peft_behind_transformers():
+        model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data.normal_(std=scale)
     model.save_pretrained(folder)
     return folder
+
+
+def load_with_adapter(base: Path, adapter: Path):  # noqa: ANN201 - typed by peft
+    """The model of `base` as PEFT itself runs it with an adapter: what ours has to equal."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    with _peft_behind_transformers():
+        return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+
+
+@contextlib.contextmanager
+def _peft_behind_transformers() -> Iterator[None]:
+    """`PeftModel` still reads a property that transformers has renamed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
+        )
+        yield
 
 
 def copy_model(source: Path, target: Path) -> Path:
