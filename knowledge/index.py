@@ -106,7 +106,9 @@ class IndexFolder:
         Raises `IndexMissing`, `IndexCorrupt` naming the file, and `EmbedderMismatch` when
         `embedder` is given and is not the one the index was built with.
         """
+        left = 5  # attempts; never needed unless building is faster than opening
         while True:
+            left -= 1
             name = version or self.current_version()
             if name is None:
                 raise IndexMissing(
@@ -117,7 +119,7 @@ class IndexFolder:
                 return self._open(name, embedder)
             except IndexCorrupt:
                 # Two builds may have finished, and removed this version, since its name was read.
-                if version or self.current_version() == name:
+                if not left or version or self.current_version() == name:
                     raise
 
     def open_best(self, embedder: Embedder | None = None) -> Opened:
