@@ -180,8 +180,11 @@ class Courier:
             if shown_as is not None:
                 await insist(self._journal.sent, parcel.answer_id, shown_as)
                 return None
-        if await insist(self._journal.begin_send, parcel.answer_id, again=again) is None:
+        attempts = await insist(self._journal.begin_send, parcel.answer_id, again=again)
+        if attempts is None:
             return None
+        if attempts > self._patience.sends:  # counted across restarts: sending may be what kills us
+            return DeliveryError("The reply was sent too often without an end.", final=True)
         parcel.state = SendState.SENDING
         try:
             platform_id = await self._show(channel, parcel)

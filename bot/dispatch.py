@@ -69,6 +69,7 @@ class _Item:
     send: SendState = SendState.READY
     end: _End | None = None
     begun: bool = False  # it has a slot
+    alone: bool = False  # it holds the place of the one suspect
     work: asyncio.Task[Reply | None] | None = None
     ended: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -334,10 +335,14 @@ class Dispatcher:
             return
         channel = self._channels[item.address.channel]
         showing = Showing(channel, item.address, item.event_id, self._patience)
-        reply = await self._reply(item, showing)
-        if reply is None:
-            return
-        answer_id, kept = await self._keep(item, reply)
+        try:
+            reply = await self._reply(item, showing)
+            if reply is None:
+                return
+            answer_id, kept = await self._keep(item, reply)
+        finally:
+            if item.alone:
+                self._alone.release()
         await self._deliver(Parcel(answer_id, item.event_id, item.address, kept, showing=showing))
 
     async def _reply(self, item: _Item, showing: Showing) -> Reply | None:
@@ -400,15 +405,18 @@ class Dispatcher:
         """One of the slots. Messages under suspicion get theirs one at a time.
 
         When the process dies, all messages in work look guilty. Once one of them has been there
-        twice it runs beside no other suspect, so the third death names the right one.
+        twice it runs beside no other suspect, until its answer is kept, so that the third death
+        names the right one.
         """
-        async with contextlib.AsyncExitStack() as stack:
-            if item.attempts == MOST_ATTEMPTS - 1:
-                await stack.enter_async_context(self._alone)
-            await self._slots.acquire(item.person)
-            stack.callback(self._slots.release)
+        if item.attempts == MOST_ATTEMPTS - 1:
+            await self._alone.acquire()
+            item.alone = True
+        await self._slots.acquire(item.person)
+        try:
             item.begun = True
             yield
+        finally:
+            self._slots.release()
 
     async def _keep(self, item: _Item, reply: Reply) -> tuple[str, Reply]:
         """Commit the reply; returns its id and what was committed."""

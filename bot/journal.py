@@ -92,7 +92,7 @@ _ADD_ANSWER = sa.insert(_answer)
 _ADD_OUTBOX = sa.insert(_outbox)
 _CLOSE_MESSAGE = (
     sa.update(_message)
-    .where(_message.c.id == sa.bindparam("message_id"))
+    .where(_message.c.id == sa.bindparam("message_id"), _message.c.state != MessageState.ANSWERED)
     .values(state=MessageState.ANSWERED)
 )
 _BEGIN_SEND = (
@@ -258,9 +258,9 @@ def _conversation_of(connection: Connection, event: Event) -> int:
 
 
 def _settle(connection: Connection, message_id: int, reply: Reply, answer_id: str) -> str:
-    found = connection.execute(_FIND_ANSWER, {"message_id": message_id}).first()
-    if found is not None:
-        return str(found.id)
+    key = {"message_id": message_id}
+    if not connection.execute(_CLOSE_MESSAGE, key).rowcount:
+        return str(connection.execute(_FIND_ANSWER, key).scalar_one())
     answer = {"id": answer_id, "message_id": message_id, "created": _now()}
     connection.execute(_ADD_ANSWER, answer | answer_values(reply))
     connection.execute(
@@ -275,7 +275,6 @@ def _settle(connection: Connection, message_id: int, reply: Reply, answer_id: st
             "changed": _now(),
         },
     )
-    connection.execute(_CLOSE_MESSAGE, {"message_id": message_id})
     return answer_id
 
 

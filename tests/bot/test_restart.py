@@ -12,7 +12,7 @@ from bot.journal import Journal
 from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Outcome, Reply
-from tests.fakes.bench import Bench, bench, failing, until
+from tests.fakes.bench import QUICK, Bench, bench, failing, until
 from tests.fakes.dialogue import RecordingChannel, event
 
 
@@ -155,6 +155,19 @@ class TestRestart:
         assert it.channel.replies("fake:poison")[0].outcome is Outcome.FAILED
         assert it.channel.replies("fake:good")[0].outcome is Outcome.ANSWERED
         assert [asked.event_id for asked in it.answerer.asked] == ["fake:good"]
+
+    async def test_a_reply_that_keeps_killing_the_process_is_given_up_on(
+        self, store: Store
+    ) -> None:
+        it = Bench(store)
+        it.channel.looks_up = False
+        answer_id = await self.left_at(store, "ready", it.channel)
+        for _ in range(QUICK.sends):
+            await Journal(store.database).begin_send(answer_id)
+        await it.dispatcher.start()
+        await it.reached(SendState.DEAD, 1)
+        await it.dispatcher.drain()
+        assert it.channel.shown == []
 
     async def test_suspects_run_one_at_a_time_beside_the_others(self, store: Store) -> None:
         it = Bench(store)
