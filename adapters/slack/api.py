@@ -100,6 +100,10 @@ class Api:
         if left > 0:
             raise SlackError(method, "ratelimited", after=left)
         self._until.pop(key, None)
+        if self._client.session is None or self._client.session.closed:
+            # The client would open a connection for every call; they are kept for seconds only,
+            # so that one is not used in the moment Slack closes it.
+            self._client.session = aiohttp.ClientSession()
         try:
             verb = getattr(self._client, method.replace(".", "_"))
             data: dict[str, Any] = (await verb(**args)).data
@@ -108,6 +112,11 @@ class Api:
         except (TimeoutError, aiohttp.ClientError, SlackClientError, OSError) as problem:
             raise SlackError(method, "connection", maybe_shown=True) from problem
         return data
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client.session is not None:
+            await self._client.session.close()
 
     def _named(self, method: str, key: tuple[str, str], problem: SlackApiError) -> SlackError:
         response: Any = problem.response

@@ -190,6 +190,7 @@ class SlackChannel:
         """End what still runs in the background; call it after draining."""
         for _, delivery in self._live.values():
             await delivery.close()
+        await self._api.close()
 
     # Running answers (see `adapters.slack.intake.Running`)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ import typer
 from pydantic import SecretStr
 
 from bot.cli import wiring
-from bot.cli.console import err, print_json, print_line, settings
+from bot.cli.console import out, print_json, print_line, settings
 from bot.config import Settings, SlackSettings
 from bot.errors import ConfigError
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from adapters.slack.channel import SlackChannel
     from bot.dispatch import Dispatcher
     from bot.store import Store
@@ -33,29 +35,43 @@ def register(app: typer.Typer) -> None:
     app.add_typer(commands, name="slack")
 
 
-def configured(current: Settings) -> bool:
-    """True if a bot token is set."""
-    return bool(current.slack.bot_token.get_secret_value())
-
-
-def channel(current: Settings, opened: Store, starters: Starters) -> SlackChannel:
-    """The Slack channel the settings describe. Raises `ConfigError`."""
+def channels(current: Settings, opened: Store, starters: Starters) -> dict[str, SlackChannel]:
+    """The Slack channel by its name, or nothing when no bot token is set. Raises `ConfigError`."""
+    if not current.slack.bot_token.get_secret_value():
+        return {}
     from adapters.slack.channel import SlackChannel
 
-    return SlackChannel(current.slack, opened, starters)
+    door = SlackChannel(current.slack, opened, starters)
+    return {door.name: door}
 
 
 @asynccontextmanager
-async def running(door: SlackChannel, dispatcher: Dispatcher) -> AsyncIterator[None]:
-    """Take events in while the block runs; afterwards the dispatcher can drain."""
-    door.attach(dispatcher.cancel)
-    task = asyncio.create_task(door.run(dispatcher.accept), name="slack")
-    task.add_done_callback(_look_at)
+async def serving(
+    doors: Mapping[str, SlackChannel], dispatcher: Dispatcher, web: Starlette | None = None
+) -> AsyncIterator[None]:
+    """Take events in while the block runs; drain the dispatcher before leaving it.
+
+    `web` is where events arrive by HTTP, at `/slack/events`.
+    """
+    tasks = []
+    for door in doors.values():
+        from adapters.slack.channel import PATH
+
+        if web is not None:
+            web.add_route(PATH, door.http, methods=["POST"])
+        door.attach(dispatcher.cancel)
+        task = asyncio.create_task(door.run(dispatcher.accept), name="slack")
+        task.add_done_callback(_look_at)
+        tasks.append(task)
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for door in doors.values():
+            await door.close()
 
 
 def _look_at(task: asyncio.Task[None]) -> None:
@@ -107,14 +123,11 @@ async def _simulate(current: Settings) -> None:
         )
         home.mkdir(parents=True, exist_ok=True)
         async with wiring.store(inside) as store:
-            door = channel(inside, store, _no_starters)
-            async with (
-                wiring.dispatching(inside, store, made, {door.name: door}) as bot,
-                running(door, bot),
-            ):
+            doors = channels(inside, store, _no_starters)
+            async with wiring.dispatching(inside, store, made, doors) as bot, serving(doors, bot):
                 await fake.connected()
                 await _chat(fake, place)
-            await door.close()
+                await bot.drain()
 
 
 async def _no_starters(_: int) -> Sequence[str]:
@@ -161,7 +174,7 @@ async def _follow(fake: Any, asked: Any, thread: str) -> Any:  # noqa: ANN401 - 
                 continue
             if message.shown.startswith(shown) and not message.metadata:
                 if message.shown != shown:
-                    err.print(message.shown[len(shown) :], end="", markup=False)
+                    out.print(message.shown[len(shown) :], end="", markup=False, soft_wrap=True)
                     shown = message.shown
             elif message.metadata:
                 rest = message.shown.removeprefix(shown)
