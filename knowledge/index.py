@@ -355,18 +355,12 @@ class _Gathering:
             self._progress(min(begin + BLOCK, total), total)
 
     def _embed(self, passages: Sequence[Passage]) -> dict[str, list[TokenVectors]]:
-        texts: list[str] = []
-        counts = []
-        for passage in passages:
-            own = texts_of(passage, self._embedder)
-            texts.extend(own)
-            counts.append(len(own))
-        made = iter(self._embedder.encode_tokens(texts))
+        texts = {passage.id: texts_of(passage, self._embedder) for passage in passages}
+        # Passages under one heading share a question field: it is embedded once.
+        unique = list(dict.fromkeys(text for own in texts.values() for text in own))
+        made = dict(zip(unique, self._embedder.encode_tokens(unique), strict=True))
         self.embedded += len(passages)
-        return {
-            passage.id: [next(made) for _ in range(count)]
-            for passage, count in zip(passages, counts, strict=True)
-        }
+        return {id_: [made[text] for text in own] for id_, own in texts.items()}
 
 
 def texts_of(passage: Passage, embedder: Embedder) -> list[str]:

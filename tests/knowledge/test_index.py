@@ -86,6 +86,13 @@ def test_reindexing_embeds_only_what_changed(folder: IndexFolder, embedder: Word
             assert np.array_equal(mine, right), "a reused vector differs from a fresh one"
 
 
+def test_a_heading_that_passages_share_is_embedded_once(
+    folder: IndexFolder, embedder: WordEmbedder
+) -> None:
+    folder.build([Passage(f"Text {n}.", "page.md", ("Page",)) for n in range(9)], embedder)
+    assert embedder.embedded == 9 + 1
+
+
 def test_nothing_changed_makes_no_new_version(folder: IndexFolder, embedder: WordEmbedder) -> None:
     first = folder.build(PASSAGES, embedder)
     embedder.embedded = 0
