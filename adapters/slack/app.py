@@ -148,7 +148,7 @@ class _Asks:
             shared=False,
             text=text,
         )
-        detail = {**one.address().detail, "thread": "", "asked": text[:500]}
+        detail = {**one.address().detail, "thread": "", "asked": " ".join(text.split())[:500]}
         event = Event(
             id=key,
             address=Address(NAME, conversation(one.tenant, one.channel, key), detail),

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -348,6 +348,8 @@ class SlackDelivery:
             self._draft.ts = await self._orphan()
         if self.quiet:
             return await self._withdraw()
+        if "asked" in self._at:  # nothing else on the screen says what is answered
+            reply = replace(reply, text=f"> {self._at['asked']}\n\n{reply.text}")
         parts = pieces(reply, answer_id)
         self._posted |= self._shop.parts.pop(answer_id, {})
         if "private" in self._at:

@@ -171,7 +171,8 @@ async def test_a_slash_command_is_answered_in_private(slack: FakeSlack, tmp_path
         handed = slack.people.command(ann, general, "/ask", "How long?")
         await handed.done.wait()
         assert "direct message" in handed.answer["text"]
-        await desk.answers(slack.world.dm(ann))
+        (answer,) = await desk.answers(slack.world.dm(ann))
+        assert answer.shown.startswith("> How long?\n\n")
         empty = slack.people.command(ann, general, "/ask", "  ")
         await empty.done.wait()
         assert "/ask How do I" in empty.answer["text"]
