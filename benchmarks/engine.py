@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 from bot.config import EngineSettings
 from bot.engine.client import EngineClient
 from bot.engine.supervisor import EngineState, EngineSupervisor
@@ -63,11 +65,18 @@ async def ask(client: EngineClient, model: str, number: int) -> Timed:
     return Timed(times[0], gaps, times[-1], TOKENS)
 
 
-async def together(client: EngineClient, model: str, first: int) -> float:
-    """Tokens per second of all streams together."""
-    began = time.perf_counter()
+async def together(client: EngineClient, model: str, first: int) -> tuple[float, float]:
+    """Tokens of all streams together, per second and per CPU second of the engine."""
+    began, spent = time.perf_counter(), engine_cpu()
     done = await asyncio.gather(*(ask(client, model, first + n) for n in range(STREAMS)))
-    return sum(one.tokens for one in done) / (time.perf_counter() - began)
+    made = sum(one.tokens for one in done)
+    return made / (time.perf_counter() - began), made / (engine_cpu() - spent)
+
+
+def engine_cpu() -> float:
+    """CPU seconds the engine's process has used."""
+    times = [child.cpu_times() for child in psutil.Process().children()]
+    return sum(one.user + one.system for one in times)
 
 
 async def first_token(client: EngineClient, model: str, first: int, others: int) -> float:
@@ -103,10 +112,12 @@ def generate(
 
 def one_after_another(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, first: int
-) -> float:
-    """Tokens per second of `generate`, one call after another."""
+) -> tuple[float, float]:
+    """Tokens of `generate`, one call after another, per second and per CPU second."""
+    cpu = time.process_time()
     spent = sum(generate(model, tokenizer, first + n, TOKENS) for n in range(STREAMS))
-    return STREAMS * TOKENS / spent
+    made = STREAMS * TOKENS
+    return made / spent, made / (time.process_time() - cpu)
 
 
 def make_model(folder: Path) -> None:
@@ -142,7 +153,8 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
         raise SystemExit(supervisor.last_error)
     up = time.perf_counter() - began
     client, name = supervisor.engine, supervisor.model
-    figures: dict[str, list[float]] = {key: [] for key in ("ours", "theirs", "idle", "busy", "raw")}
+    names = ("ours", "ours_cpu", "theirs", "theirs_cpu", "raw", "idle", "busy")
+    figures: dict[str, list[float]] = {key: [] for key in names}
     paces: list[float] = []
     number = 0
     for round_ in range(args.rounds + 1):  # the first warms up and is thrown away
@@ -154,16 +166,23 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
         busy = await first_token(client, name, number + 40, STREAMS - 1)
         alone = await ask(client, name, number + 60)
         if round_:
-            for key, value in zip(figures, (ours, theirs, idle, busy, raw), strict=True):
+            values = (*ours, *theirs, raw, idle, busy)
+            for key, value in zip(figures, values, strict=True):
                 figures[key].append(value)
             paces += alone.gaps
     await supervisor.stop()
-    ratios = [a / b for a, b in zip(figures["ours"], figures["theirs"], strict=True)]
+    ratios, cpu_ratios = (
+        [a / b for a, b in zip(figures[f"ours{kind}"], figures[f"theirs{kind}"], strict=True)]
+        for kind in ("", "_cpu")
+    )
     print(f"model {folder.name}, {args.dtype}, {threads} thread(s), {args.rounds} rounds\n")
     print("| Figure | Median (range) |\n|---|---|")
     print(f"| {STREAMS} `generate` calls in a row | {spread(figures['theirs'], 'tokens/s')} |")
     print(f"| {STREAMS} answers at once, over HTTP | {spread(figures['ours'], 'tokens/s')} |")
     print(f"| ratio | {spread(ratios, '×')} |")
+    print(f"| the same per CPU second, `generate` | {spread(figures['theirs_cpu'], 'tokens')} |")
+    print(f"| the same per CPU second, engine | {spread(figures['ours_cpu'], 'tokens')} |")
+    print(f"| ratio per CPU second | {spread(cpu_ratios, '×')} |")
     print(f"| raw `generate` of one token | {spread(figures['raw'], 'ms', 1e3)} |")
     print(f"| time to first token, idle | {spread(figures['idle'], 'ms', 1e3)} |")
     busy_label = f"time to first token under {STREAMS - 1} other streams"
@@ -176,7 +195,7 @@ def main() -> None:
     """Parse the command line and measure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16")
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="float32")
     parser.add_argument("--model", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:

@@ -171,9 +171,7 @@ def check_files(folder: Path) -> list[Path]:
     return weights
 
 
-def load(
-    files: ModelFiles, *, device: str = "cpu", dtype: torch.dtype | None = None
-) -> Checkpoint:
+def load(files: ModelFiles, *, device: str = "cpu", dtype: torch.dtype | None = None) -> Checkpoint:
     """Load a model without running anything of its folder, and check what was loaded.
 
     `dtype` None keeps the stored number format. Raises `ModelRejected`, which names the file

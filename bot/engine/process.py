@@ -13,10 +13,11 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
 
+from bot.config import EngineSettings
 from bot.errors import ConfigError, EngineError, ModelRejected
 
 if TYPE_CHECKING:
@@ -47,8 +48,27 @@ class EngineOptions:
     context: int = 4096  # tokens of prompt and answer, where the model could take more
     threads: int = 0  # 0: one less than there are cores
 
+    @classmethod
+    def of(cls, settings: EngineSettings) -> EngineOptions:
+        """Options of an engine that runs alone, as the settings describe it."""
+        return cls(
+            model=settings.model,
+            key=settings.key.get_secret_value(),
+            host=settings.host,
+            port=settings.port,
+            device=settings.device,
+            dtype=settings.dtype,
+            slots=settings.slots,
+            max_tokens=settings.max_tokens,
+        )
+
     def check(self) -> None:
-        """Refuse to listen beyond this machine without a key. Raises `ConfigError`."""
+        """Refuse to run without a model, or beyond this machine without a key.
+
+        Raises `ConfigError`.
+        """
+        if not self.model:
+            raise ConfigError("No model is set.", "Set engine.model to a folder or a name.")
         if not self.key and not _loopback(self.host):
             raise ConfigError(
                 f"The engine would listen on {self.host} without a key.",
@@ -143,10 +163,11 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
 
 def _import_libraries() -> None:
     """Import what takes seconds, off the event loop, and keep it from talking."""
-    from transformers.utils import logging as talk
+    from transformers.utils import logging
 
     from bot.engine import batching
 
+    talk: Any = logging  # not typed
     talk.set_verbosity_warning()
     talk.disable_progress_bar()
     talk.disable_default_handler()

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -89,7 +90,8 @@ class EngineApp:
                 Route("/v1/chat/completions", self._guard(self._chat), methods=["POST"]),
                 Route("/v1/load_lora_adapter", self._guard(self._load), methods=["POST"]),
                 Route("/v1/unload_lora_adapter", self._guard(self._unload), methods=["POST"]),
-            ]
+            ],
+            exception_handlers={HTTPException: _no_such_route},
         )
 
     # --- routes ------------------------------------------------------------------------------
@@ -371,6 +373,11 @@ async def _body(request: Request) -> bytes:
         if len(body) > BODY_BYTES:
             raise ApiError(413, f"The body is larger than {BODY_BYTES} bytes.")
     return body
+
+
+async def _no_such_route(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _refusal(ApiError(status, "There is no such route or method here."))
 
 
 def _refusal(error: ApiError) -> Response:

@@ -13,7 +13,7 @@ import random
 import secrets
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -237,13 +237,13 @@ class EngineSupervisor:
 
     def _options(self, model: str, key: str) -> EngineOptions:
         folder = Path(model).expanduser()
-        return EngineOptions(
+        # A child is for this bot alone, wherever an engine that runs alone would listen.
+        return replace(
+            EngineOptions.of(self._settings),
             model=str(folder.absolute()) if folder.is_dir() else model,
             key=key,
-            device=self._settings.device,
-            dtype=self._settings.dtype,
-            slots=self._settings.slots,
-            max_tokens=self._settings.max_tokens,
+            host="127.0.0.1",
+            port=0,
         )
 
     async def _drop_client(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,12 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bot.config import child_environment
 from bot.engine import checkpoint
 from bot.engine.checkpoint import Checkpoint, write_manifest
 from bot.engine.prompt_ids import encode
 from bot.errors import ModelRejected
 from bot.types import Turn
 from tests.bot.engine.conftest import Models
+from tests.fakes.engine_process import ROOT
 from tests.fakes.models import Shape, copy_model, make_model, make_tokenizer
 
 TENSOR = "model.layers.1.mlp.up_proj.weight"
@@ -203,9 +207,25 @@ def test_quantised_weights_and_adapters_are_refused_with_a_remedy(
         load(models.adapter)
 
 
-def test_a_name_without_a_reachable_hub_says_so() -> None:
-    with pytest.raises(ModelRejected, match="not on this machine"):
-        checkpoint.find("deskhand-test/no-such-model")
+def test_a_name_that_is_not_here_while_offline_says_so() -> None:
+    ask = (
+        "from bot.engine import checkpoint\n"
+        "from bot.errors import ModelRejected\n"
+        "try: checkpoint.find('deskhand-test/no-such-model')\n"
+        "except ModelRejected as error: print(error)"
+    )
+    offline = {**child_environment(), "HF_HUB_OFFLINE": "1"}
+    ran = subprocess.run(
+        [sys.executable, "-c", ask],
+        check=True,
+        cwd=ROOT,
+        env=offline,
+        capture_output=True,
+        text=True,
+    )
+
+    assert "no-such-model is not on this machine" in ran.stdout
+    assert "Copy the model into a folder" in ran.stdout
 
 
 @pytest.mark.parametrize("source", ["/no/such/folder", "./nowhere", "a/b/c", "two words"])

@@ -196,6 +196,12 @@ async def test_bodies_that_will_not_do_get_an_openai_error(
     assert response.json()["error"]["message"]
 
 
+async def test_an_unknown_route_is_an_openai_error_too(http: httpx.AsyncClient) -> None:
+    for response in (await http.get("/v1/embeddings"), await http.get(CHAT)):
+        assert response.status_code in {404, 405}
+        assert response.json()["error"]["message"]
+
+
 async def test_an_unknown_model_is_named_and_the_known_ones_too(http: httpx.AsyncClient) -> None:
     response = await http.post(CHAT, json=body(model="gpt-9"))
 
