@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import structlog
 import typer
 
-from bot.cli import wiring
+from bot.cli import slack, wiring
 from bot.cli.console import err, progress, settings
 from bot.config import Settings
+from bot.types import Channel
 from knowledge.errors import KnowledgeError
 from knowledge.types import Audience
 
@@ -69,16 +70,18 @@ async def _serve(current: Settings) -> None:
 
     audience = current.server.audience
     channel = WebChannel()
-    async with (
-        wiring.store(current) as store,
-        wiring.answering(current) as made,
-        wiring.dispatching(current, store, made, {channel.name: channel}) as bot,
-    ):
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(wiring.store(current))
+        made = await stack.enter_async_context(wiring.answering(current))
+        library = IndexLibrary(lambda: made.retriever.index.view(audience).passages)
+        slacks = slack.channels(current, store, lambda limit: library.questions(limit, "en"))
+        doors: dict[str, Channel] = {channel.name: channel, **slacks}
+        bot = await stack.enter_async_context(wiring.dispatching(current, store, made, doors))
         app = create_app(
             store=store,
             dispatcher=bot,
             channel=channel,
-            library=IndexLibrary(lambda: made.retriever.index.view(audience).passages),
+            library=library,
             settings=current,
             key=wiring.cookie_key(current),
             readiness=lambda: _readiness(store, bot, made),
@@ -92,11 +95,12 @@ async def _serve(current: Settings) -> None:
         )
         address = await server.start()
         err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
-        async with _refreshing(made.retriever):
-            await _until_told(server)
-        log.info("draining")
-        # Pages must still listen while their answers are finished.
-        await bot.drain()
+        async with slack.serving(slacks, bot, app):
+            async with _refreshing(made.retriever):
+                await _until_told(server)
+            log.info("draining")
+            # Pages and channels must still listen while their answers are finished.
+            await bot.drain()
         await server.stop()
 
 
