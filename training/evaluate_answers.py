@@ -211,9 +211,9 @@ def judge(golden: Golden, reply: Reply, seconds: float) -> Judged:
             for fact in golden.facts
             if any(holds(reply.text, one) for one in (fact, *golden.facts_alt.get(fact, ())))
         ),
-        cited=any(
-            _same_source(one.source, gold) for one in reply.citations for gold in golden.gold
-        ),
+        # An abstention that names the nearest pages cites them, but answers nothing.
+        cited=reply.outcome is Outcome.ANSWERED
+        and any(_same_source(one.source, gold) for one in reply.citations for gold in golden.gold),
         forbidden=tuple(one for one in golden.must_not if holds(reply.text, one)),
     )
 
