@@ -142,7 +142,7 @@ def test_nothing_is_left_lying_about() -> None:
 
 def test_the_tree_in_the_readme_is_the_tree_on_disk() -> None:
     readme = (HOUSE / "README.md").read_text(encoding="utf-8")
-    drawn = set(re.findall(r"^\s{0,4}([\w./]+\.py|[\w]+/)\s{2,}", readme, flags=re.MULTILINE))
+    drawn = set(re.findall(r"^ {0,4}([\w./]+\.py|\w+/) {2,}", readme, flags=re.MULTILINE))
     tracked = subprocess.run(
         ["git", "ls-files", *ROOMS], cwd=HOUSE, check=True, capture_output=True, text=True
     ).stdout.split()

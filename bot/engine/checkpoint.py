@@ -336,8 +336,7 @@ def _load_tokenizer(folder: Path, staged: Path) -> PreTrainedTokenizerFast:
         tokenizer = AutoTokenizer.from_pretrained(
             staged, trust_remote_code=False, local_files_only=True, use_fast=True
         )
-    # The tokenizers library raises bare `Exception` for files it cannot parse.
-    except Exception as error:
+    except Exception as error:  # what the library raises, bare, for files it cannot parse
         raise ModelRejected(
             f"{folder / 'tokenizer.json'} cannot be loaded: {first_line(error)}",
             "Save the tokenizer again with `save_pretrained`.",
