@@ -88,6 +88,7 @@ def read_json(file: Path, name: str) -> Any:  # noqa: ANN401 - JSON is whatever 
 
 
 def _from_hub(name: str) -> Path:
+    from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -105,10 +106,9 @@ def _from_hub(name: str) -> Path:
         pass  # not cached: ask the hub below
     try:
         return Path(snapshot_download(repository, allow_patterns=list(WANTED)))
-    # HTTP faults, offline mode and a full disk are all OSErrors here; httpx adds its own.
-    except (OSError, RuntimeError) as error:
-        raise _unreachable(name, error) from None
-    except ValueError as error:
+    # Offline mode, a missing repository and a full disk are OSErrors; what else goes wrong on
+    # the way comes as it is from httpx or as ValueError or RuntimeError from the library.
+    except (OSError, HTTPError, ValueError, RuntimeError) as error:
         raise _unreachable(name, error) from None
 
 
