@@ -73,6 +73,12 @@ class Showing:
         self._said: list[str] = []
 
     @property
+    def ready(self) -> bool:
+        """True if the channel is open: the next thing sent reaches it at once."""
+        opening = self._opening
+        return opening.done() and not opening.cancelled() and opening.exception() is None
+
+    @property
     def text(self) -> str:
         """Everything appended."""
         return "".join(self._said)
@@ -120,6 +126,7 @@ class Parcel:
     to: Address
     reply: Reply
     state: SendState = SendState.READY
+    begun: bool = False  # the journal has this attempt already
     showing: Showing | None = None
     delivery: Delivery | None = None
 
@@ -169,7 +176,7 @@ class Courier:
     async def _attempt(self, parcel: Parcel) -> DeliveryError | None:
         """Try once. None when there is nothing left to do."""
         channel = self._channels[parcel.to.channel]
-        again = parcel.state is not SendState.READY
+        again = parcel.state is not SendState.READY and not parcel.begun
         if again:
             try:
                 async with asyncio.timeout(self._patience.send_s):
@@ -180,11 +187,13 @@ class Courier:
             if shown_as is not None:
                 await insist(self._journal.sent, parcel.answer_id, shown_as)
                 return None
-        attempts = await insist(self._journal.begin_send, parcel.answer_id, again=again)
-        if attempts is None:
-            return None
-        if attempts > self._patience.sends:  # counted across restarts: sending may be what kills us
-            return DeliveryError("The reply was sent too often without an end.", final=True)
+        if not parcel.begun:
+            attempts = await insist(self._journal.begin_send, parcel.answer_id, again=again)
+            if attempts is None:
+                return None
+            if attempts > self._patience.sends:  # in all lives: sending may be what ends them
+                return DeliveryError("The reply was sent too often without an end.", final=True)
+        parcel.begun = False
         parcel.state = SendState.SENDING
         try:
             platform_id = await self._show(channel, parcel)

@@ -339,11 +339,11 @@ class Dispatcher:
             reply = await self._reply(item, showing)
             if reply is None:
                 return
-            answer_id, kept = await self._keep(item, reply)
+            parcel = await self._keep(item, reply, showing)
         finally:
             if item.alone:
                 self._alone.release()
-        await self._deliver(Parcel(answer_id, item.event_id, item.address, kept, showing=showing))
+        await self._deliver(parcel)
 
     async def _reply(self, item: _Item, showing: Showing) -> Reply | None:
         """What to say, whatever happens; None if the message is left to the next start."""
@@ -418,20 +418,21 @@ class Dispatcher:
         finally:
             self._slots.release()
 
-    async def _keep(self, item: _Item, reply: Reply) -> tuple[str, Reply]:
-        """Commit the reply; returns its id and what was committed."""
+    async def _keep(self, item: _Item, reply: Reply, showing: Showing) -> Parcel:
+        """Commit the reply; returns what is to be delivered."""
+        sending = showing.ready  # what goes out in the same moment is noted in the same commit
         try:
-            answer_id = await insist(self._journal.settle, item.message_id, reply)
+            answer_id = await insist(self._journal.settle, item.message_id, reply, sending=sending)
         except StoreError:
             log.exception("the answer cannot be stored")
             reply = Reply(notices.FAILED, Outcome.FAILED)
-            answer_id = await insist(self._journal.settle, item.message_id, reply)
+            answer_id = await insist(self._journal.settle, item.message_id, reply, sending=sending)
         item.answer_id = answer_id
         self._load.remove(item.person)
         self._load.channels[item.address.channel] += 1
         metrics.ANSWERED.labels(reply.outcome.value).inc()
         log.info("answered", outcome=reply.outcome.value, answer_id=answer_id)
-        return answer_id, reply
+        return Parcel(answer_id, item.event_id, item.address, reply, begun=sending, showing=showing)
 
     async def _deliver(self, parcel: Parcel) -> None:
         began = asyncio.get_running_loop().time()

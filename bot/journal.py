@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
@@ -65,17 +66,25 @@ class Unfinished:
 _FIND_MESSAGE = sa.select(_message.c.id, _message.c.state).where(
     _message.c.event_id == sa.bindparam("event_id", type_=_message.c.event_id.type)
 )
-_FIND_CONVERSATION = sa.select(_conversation.c.id, _conversation.c.last).where(
-    _conversation.c.channel == sa.bindparam("channel"),
-    _conversation.c.key == sa.bindparam("key"),
-)
 _ADD_CONVERSATION = sa.insert(_conversation)
 _TOUCH_CONVERSATION = (
     sa.update(_conversation)
-    .where(_conversation.c.id == sa.bindparam("conversation_id"))
-    .values(last=sa.bindparam("moment"), audience=sa.bindparam("reader"))
+    .where(
+        _conversation.c.channel == sa.bindparam("door"), _conversation.c.key == sa.bindparam("talk")
+    )
+    .values(
+        last=sa.case(
+            (_conversation.c.last < sa.bindparam("moment"), sa.bindparam("moment")),
+            else_=_conversation.c.last,
+        ),
+        audience=sa.bindparam("reader"),
+    )
+    .returning(_conversation.c.id)
 )
-_ADD_MESSAGE = sa.insert(_message)
+_ADD_MESSAGE = {
+    "sqlite": sqlite.insert(_message).on_conflict_do_nothing().returning(_message.c.id),
+    "postgresql": postgresql.insert(_message).on_conflict_do_nothing().returning(_message.c.id),
+}
 _CLAIM = (
     sa.update(_message)
     .where(_message.c.id == sa.bindparam("message_id"), _message.c.state != MessageState.ANSWERED)
@@ -163,13 +172,15 @@ class Journal:
             lambda connection: connection.execute(_RELEASE, {"message_id": message_id}).rowcount
         )
 
-    async def settle(self, message_id: int, reply: Reply) -> str:
+    async def settle(self, message_id: int, reply: Reply, *, sending: bool = False) -> str:
         """Keep the answer, close its message and queue its delivery, in one transaction.
 
-        Returns the answer's id: of the answer that was there already, if there was one.
+        With `sending`, the delivery begins at once: that is its first attempt, and needs no
+        `begin_send`. Returns the answer's id: of the answer that was there already, if any.
         """
+        answer_id = uuid.uuid4().hex
         return await self._database.write(
-            lambda connection: _settle(connection, message_id, reply, uuid.uuid4().hex)
+            lambda connection: _settle(connection, message_id, reply, answer_id, sending=sending)
         )
 
     async def begin_send(self, answer_id: str, *, again: bool = False) -> int | None:
@@ -214,9 +225,6 @@ class Journal:
 
 
 def _take_in(connection: Connection, event: Event) -> TakenIn:
-    found = connection.execute(_FIND_MESSAGE, {"event_id": event.id}).first()
-    if found is not None:
-        return TakenIn(found.id, fresh=False, answered=found.state is MessageState.ANSWERED)
     message = {
         "event_id": event.id,
         "conversation_id": _conversation_of(connection, event),
@@ -230,34 +238,37 @@ def _take_in(connection: Connection, event: Event) -> TakenIn:
         "state": MessageState.ACCEPTED,
         "attempts": 0,
     }
-    key: Any = connection.execute(_ADD_MESSAGE, message).inserted_primary_key
-    return TakenIn(key[0], fresh=True, answered=False)
+    added = connection.execute(_ADD_MESSAGE[connection.dialect.name], message).first()
+    if added is not None:
+        return TakenIn(added.id, fresh=True, answered=False)
+    found = connection.execute(_FIND_MESSAGE, {"event_id": event.id}).one()
+    return TakenIn(found.id, fresh=False, answered=found.state is MessageState.ANSWERED)
 
 
 def _conversation_of(connection: Connection, event: Event) -> int:
-    names = {"channel": event.address.channel, "key": event.address.conversation}
-    found = connection.execute(_FIND_CONVERSATION, names).first()
-    if found is None:
-        conversation = {
-            **names,
-            "audience": event.actor.audience,
-            "created": _now(),
-            "last": event.at,
-        }
-        key: Any = connection.execute(_ADD_CONVERSATION, conversation).inserted_primary_key
-        return int(key[0])
-    connection.execute(
-        _TOUCH_CONVERSATION,
-        {
-            "conversation_id": found.id,
-            "moment": max(found.last, event.at),
-            "reader": event.actor.audience,
-        },
-    )
-    return int(found.id)
+    known = {
+        "door": event.address.channel,
+        "talk": event.address.conversation,
+        "moment": event.at,
+        "reader": event.actor.audience,
+    }
+    touched = connection.execute(_TOUCH_CONVERSATION, known).first()
+    if touched is not None:
+        return int(touched.id)
+    conversation = {
+        "channel": event.address.channel,
+        "key": event.address.conversation,
+        "audience": event.actor.audience,
+        "created": _now(),
+        "last": event.at,
+    }
+    key: Any = connection.execute(_ADD_CONVERSATION, conversation).inserted_primary_key
+    return int(key[0])
 
 
-def _settle(connection: Connection, message_id: int, reply: Reply, answer_id: str) -> str:
+def _settle(
+    connection: Connection, message_id: int, reply: Reply, answer_id: str, *, sending: bool
+) -> str:
     key = {"message_id": message_id}
     if not connection.execute(_CLOSE_MESSAGE, key).rowcount:
         return str(connection.execute(_FIND_ANSWER, key).scalar_one())
@@ -267,9 +278,9 @@ def _settle(connection: Connection, message_id: int, reply: Reply, answer_id: st
         _ADD_OUTBOX,
         {
             "answer_id": answer_id,
-            "state": SendState.READY,
+            "state": SendState.SENDING if sending else SendState.READY,
             "platform_id": "",
-            "attempts": 0,
+            "attempts": int(sending),
             "repeated": False,
             "error": "",
             "changed": _now(),
