@@ -34,8 +34,11 @@ LIST_WHOLE = 900  # characters up to which a list or table is not shortened
 STEPS_WHOLE = 2400  # steps and code are kept whole up to here
 PASSAGES = 4  # passages looked at
 QUOTED = 3  # passages quoted from
-EMBEDDED, EMBEDDED_SIDE = 8, 3  # pieces embedded of the first passage and of each further one
-EMBEDDED_CHARS = 300  # of a piece; embedding is what costs time here
+# Embedding is what costs time here: only pieces whose wording is promising are embedded, more of
+# them where a choice among them has to be made, and passages without a chance are left out.
+EMBEDDED, EMBEDDED_WHOLE = 6, 2
+EMBEDDED_CHARS = 240  # of a piece
+CHANCE = 5.0  # log odds behind the search's first from which a passage has none
 CACHE = 2000  # passages whose pieces and vectors are kept
 
 # What a piece's score is made of. Chosen on golden questions over several knowledge folders;
@@ -44,7 +47,7 @@ MEANING, WORDS, KIND = 0.55, 0.30, 0.08
 NEAR = 0.16  # pieces this close to the best one of their passage are quoted with it
 # The search's scores are log odds; the best sentence adds to them with this weight.
 SENTENCE = 6.0
-SIDE_NEAR = 2.5  # log odds by which a further passage may be behind the best one
+SIDE_NEAR = 3.0  # log odds by which a further passage may be behind the best one
 SAME = 0.75  # share of a piece's words already quoted above which it says nothing new
 
 
@@ -144,8 +147,8 @@ _WANTS = (
     ),
 )
 _HOW_TO = re.compile(
-    r"\bhow (?:do|can|should|would|to)\b|\bsteps?\b|\bcómo (?:puedo|se|hago|cambio)|\bwie (?:kann|geht"
-    r"|mache|stelle)|\bкак (?:мне|можно|сделать)|怎么|如何",
+    r"\bhow (?:do|can|should|would|to)\b|\bsteps?\b|\bcómo (?:puedo|se|hago|cambio)"
+    r"|\bwie (?:kann|geht|mache|stelle)|\bкак (?:мне|можно|сделать)|怎么|如何",
     re.IGNORECASE,
 )
 # A sentence that opens like this leans on the one before it.
@@ -192,7 +195,8 @@ class Quoter:
         `hits` are best first and already known to be about the question. `focus` is the part of
         the question that is new, where the rest was carried over from the conversation.
         """
-        scored = self._score(question, hits[:PASSAGES], focus)
+        near = [hit for hit in hits[:PASSAGES] if hit.score > hits[0].score - CHANCE]
+        scored = self._score(question, near, focus)
         if not scored:
             return ()
         main, *others = sorted(scored, key=lambda one: -one.odds)
@@ -213,15 +217,13 @@ class Quoter:
         weight = _weights(question, focus, [words for _, cut in rows for words in cut.words])
         asked = _Asked.of(focus or question)
         worded = [_worded(hit.passage, cut, weight, asked) for hit, cut in rows]
-        self._embed([(cut, base) for (_, cut), base in zip(rows, worded, strict=True)])
-        vector = self._embedder.encode_query(question)
-        found = []
-        for (hit, cut), base in zip(rows, worded, strict=True):
-            known = {row: float(one @ vector) for row, one in cut.vectors.items()}
-            least = min(known.values()) - 0.05
-            meaning = np.array([known.get(row, least) for row in range(len(base))], np.float32)
-            found.append(_Scored(hit, cut, base + np.float32(MEANING) * meaning))
-        return found
+        close = self._closeness(
+            question, [(*row, base) for row, base in zip(rows, worded, strict=True)]
+        )
+        return [
+            _Scored(hit, cut, base + np.float32(MEANING) * meaning)
+            for (hit, cut), base, meaning in zip(rows, worded, close, strict=True)
+        ]
 
     def _cut(self, passage: Passage) -> _Cut:
         with self._lock:
@@ -238,18 +240,46 @@ class Quoter:
                 self._cuts.popitem(last=False)
         return cut
 
-    def _embed(self, rows: Sequence[tuple[_Cut, FloatArray]]) -> None:
-        """Embed the pieces whose wording is most promising, where that is not done yet."""
-        wanted: list[tuple[_Cut, int]] = []
-        for rank, (cut, base) in enumerate(rows):
-            limit = EMBEDDED_SIDE if rank else EMBEDDED
-            best = np.argsort(-base, kind="stable")[:limit]
-            wanted.extend((cut, int(row)) for row in best if int(row) not in cut.vectors)
-        if not wanted:
-            return
-        texts = [cut.plains[row][:EMBEDDED_CHARS] for cut, row in wanted]
-        for (cut, row), vector in zip(wanted, self._embedder.encode(texts), strict=True):
-            cut.vectors[row] = vector
+    def _closeness(
+        self, question: str, rows: Sequence[tuple[Hit, _Cut, FloatArray]]
+    ) -> list[FloatArray]:
+        """(pieces,) cosines to the question, per passage.
+
+        Pieces whose wording promises little get a little less than the least that was computed.
+        """
+        best = [
+            [int(row) for row in np.argsort(-base, kind="stable")[: _few(hit.passage, cut)]]
+            for hit, cut, base in rows
+        ]
+        with self._lock:
+            missing = [
+                (cut, row)
+                for (_, cut, _), chosen in zip(rows, best, strict=True)
+                for row in chosen
+                if row not in cut.vectors
+            ]
+        if missing:
+            made = self._embedder.encode([cut.plains[row][:EMBEDDED_CHARS] for cut, row in missing])
+            with self._lock:
+                for (cut, row), made_one in zip(missing, made, strict=True):
+                    cut.vectors[row] = made_one
+        asked = self._embedder.encode_query(question)
+        found = []
+        for (_, cut, base), chosen in zip(rows, best, strict=True):
+            known = np.array([float(cut.vectors[row] @ asked) for row in chosen], np.float32)
+            cosines = np.full(len(base), known.min() - 0.05, np.float32)
+            cosines[chosen] = known
+            found.append(cosines)
+        return found
+
+
+def _few(passage: Passage, cut: _Cut) -> int:
+    return EMBEDDED_WHOLE if _shown_whole(passage, cut) else EMBEDDED
+
+
+def _shown_whole(passage: Passage, cut: _Cut) -> bool:
+    limit = FAQ_WHOLE if passage.question else PAGE_WHOLE
+    return sum(len(unit.whole) for unit in cut.units) <= limit
 
 
 def quotable(passage: Passage) -> list[Unit]:
@@ -321,11 +351,8 @@ def _main_piece(one: _Scored, question: str) -> Piece:
     passage = one.hit.passage
     shown = one.cut.units
     best = one.best
-    limit = FAQ_WHOLE if passage.question else PAGE_WHOLE
-    if sum(len(unit.whole) for unit in shown) <= limit:
-        rows = list(range(len(shown)))
-    else:
-        rows = _pick(one, best, BUDGET)
+    whole = _shown_whole(passage, one.cut)
+    rows = list(range(len(shown))) if whole else _pick(one, best, BUDGET)
     text = _joined(one, rows, question)
     if not passage.question and not shown[rows[0]].heading:
         text = _with_heading(text, passage, question)

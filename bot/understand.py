@@ -177,14 +177,14 @@ def _asks_something(text: str) -> bool:
 
 def _parts(text: str, history: Sequence[Turn]) -> tuple[Part, ...]:
     topic = topic_of(_earlier(history))
-    last = next((turn.content for turn in reversed(history) if turn.role == "assistant"), "")
+    answers = [turn.content for turn in reversed(history) if turn.role == "assistant"]
     parts = []
     for piece in split(text) or [text]:
         asked = piece if len(piece) <= SEARCHED else _gist(piece)
-        candidates = standalone(asked, topic, last)
+        candidates = standalone(asked, topic, answers)
         parts.append(Part(asked, tuple(candidates)))
         # The next part of the same message may lean on this one: "… and how much is it?"
-        topic, last = candidates[0].text, ""
+        topic, answers = candidates[0].text, []
     return tuple(parts)
 
 

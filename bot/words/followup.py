@@ -98,6 +98,11 @@ _NAMES = re.compile(
     r"(?<![.!?:\n]\s)(?<!^)\b(?:[A-ZÀ-ÖØ-Þ][\w'’&-]+|[A-Z0-9]{2,})(?:\s+(?:of |and |& "
     r"|de )?[A-ZÀ-ÖØ-Þ0-9][\w'’&-]*)*"
 )
+# A capital that opens a sentence counts as a name only in front of a verb: "Connect is the …".
+_OPENING = re.compile(
+    r"(?:^|[.!?:\n]\s)((?:[A-ZÀ-ÖØ-ÞА-Я][\w'’&-]*\s)+)(?:is|are|was|has|have|offers?|costs?|includes?"
+    r"|es|son|tiene|cuesta|ist|hat|kostet|sind)\b"
+)
 _MARKER = re.compile(r"\[\d{1,3}\]")
 _CLAUSES = re.compile(r"[,;.!?:，。；！？]")
 _ORDINALS = (
@@ -119,6 +124,7 @@ _OR = re.compile(r" or | oder | o | или |或|还是")
 _ITEM = re.compile(r"^\s*(?:[-*+]|\d{1,2}[.)])\s+(.+)$", re.MULTILINE)
 LONGEST = 300  # characters of an earlier message that are drawn on
 READINGS = 4  # readings in context that are searched
+BACK = 4  # earlier messages of the bot that are searched for a name
 GIST = 120  # characters of the last answer that stand for what it said
 
 
@@ -149,17 +155,20 @@ def _stands(rest: str) -> bool:
     return bool(whole) and not _PRONOUN.search(_EMPTY.sub(_blank, rest))
 
 
-def standalone(message: str, topic: str, last_answer: str = "") -> list[Candidate]:
+def standalone(message: str, topic: str, answers: Sequence[str] = ()) -> list[Candidate]:
     """Readings of `message` that need no context, the likeliest first.
 
-    `topic` is the standalone question asked before it; empty means there was none.
+    `topic` is the standalone question asked before it; empty means there was none. `answers`
+    are the bot's earlier messages, the latest first.
     """
     how = lean(message)
     alone = Candidate(message, alone=True, lean=how)
     if how is Lean.NONE or not topic:
         return [alone]
     topic = topic[:LONGEST]
-    names = _named(last_answer, topic) if how is Lean.STRONG else ""
+    last_answer = answers[0] if answers else ""
+    mentioned = (_named(one, topic) for one in answers[:BACK] if how is Lean.STRONG)
+    names = next((one for one in mentioned if one), "")
     readings = [
         _chosen(message, topic, last_answer),
         _ellipsis(message, topic),
@@ -300,8 +309,9 @@ def _gist(answer: str) -> str:
 
 
 def _named(answer: str, topic: str) -> str:
-    """Names the last answer mentions and the topic does not: what "it" may be."""
+    """Names an answer mentions and the topic does not: what "it" may be."""
     text = plain(_MARKER.sub("", answer))[:600]
     known = topic.casefold()
-    found = dict.fromkeys(one.group() for one in _NAMES.finditer(text))
+    opening = (" ".join(w for w in one.split() if content(w)) for one in _OPENING.findall(text))
+    found = dict.fromkeys(filter(None, [*opening, *_NAMES.findall(text)]))
     return " ".join([name for name in found if name.casefold() not in known][:2])

@@ -97,7 +97,8 @@ def test_a_model_that_does_not_know_gives_way_to_the_quote(said: str) -> None:
 def test_markers_are_renumbered_by_appearance_and_wrong_ones_go() -> None:
     citer = Citer()
     checked = Checker(embedder()).check(
-        "The Grove box costs £21 a month [3][9]. Unopened boxes can be returned within 21 days [2].",
+        "The Grove box costs £21 a month [3][9]. "
+        "Unopened boxes can be returned within 21 days [2].",
         Passages(GIVEN),
         citer,
     )

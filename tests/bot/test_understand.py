@@ -241,8 +241,18 @@ def test_a_follow_up_of_a_follow_up_keeps_the_topic() -> None:
     assert any("Ireland" in one for one in found)
 
 
-def test_a_name_in_the_last_answer_can_be_what_it_means() -> None:
-    found = readings("how wide is it?", "which of them has three wheels?", "The Pelican has three.")
+@pytest.mark.parametrize(
+    "answer", ["The Pelican has three.", "Pelican is the one.", "The Pelican."]
+)
+def test_a_name_in_the_last_answer_can_be_what_it_means(answer: str) -> None:
+    assert "how wide is Pelican?" in readings("how wide is it?", "which has three wheels?", answer)
+
+
+def test_a_name_from_further_back_serves_where_the_last_answer_has_none() -> None:
+    found = readings(
+        "how wide is it?", "which has three wheels?", "The Pelican has three.",
+        "great, thanks", "You are welcome.",
+    )  # fmt: skip
     assert "how wide is Pelican?" in found
 
 
