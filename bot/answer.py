@@ -121,11 +121,17 @@ class GroundedAnswerer:
     ) -> None:
         self._retriever = retriever
         self._generator = generator
+        self._embedder = embedder
         self._quoter = Quoter(embedder)
         self._checker = Checker(embedder)
         self._threshold = threshold
         self._limits = limits or Limits()
         self._contact = contact
+
+    async def warm(self) -> None:
+        """Load what the first question would otherwise wait for: the language models."""
+        await asyncio.to_thread(understand, "Wort, mot, palabra")
+        await asyncio.to_thread(self._embedder.encode_query, "warm")
 
     async def answer(self, question: Question, sink: Sink) -> Reply:
         """Never raises for what a person typed; retrieval faults pass through."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from bot.answer import GroundedAnswerer
 from bot.prompt import UNKNOWN
@@ -453,6 +454,18 @@ async def test_footnotes_in_a_document_are_not_taken_for_citations() -> None:
     assert r"oil\[3\]" in reply.text
     assert "`leaf[0]`" in reply.text
     assert reply.text.endswith("[1]")
+
+
+async def test_stages_are_timed_for_the_metrics(memory: MemoryRetriever) -> None:
+    def count(stage: str) -> float:
+        found = REGISTRY.get_sample_value("deskhand_stage_seconds_count", {"stage": stage})
+        return found or 0.0
+
+    before = {stage: count(stage) for stage in ("understand", "search", "compose")}
+    answerer = GroundedAnswerer(memory, embedder())
+    await answerer.warm()
+    await answerer.answer(question("can I return a box?"), Shown())
+    assert all(count(stage) == seen + 1 for stage, seen in before.items())
 
 
 def test_a_planted_page_is_in_the_knowledge_these_tests_run_on() -> None:

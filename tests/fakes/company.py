@@ -51,11 +51,11 @@ PAUSE = page(
 3. Pick the months and confirm.
 
 The next box is not packed if you pause before the 20th of the month. A paused box keeps its
-price, even when prices rise in between. We remind you by e-mail a week before it starts again. If your
-card has expired by then, we hold the box for ten days and write to you once more. Nothing is sent
-before the payment went through, and you can cancel at any time until then. Friends who got a box
-from you as a gift see the pause in their own account, and may shorten it there. Pausing a box for
-a shop works differently: please write to us.""",
+price, even when prices rise in between. We remind you by e-mail a week before it starts again.
+If your card has expired by then, we hold the box for ten days and write to you once more.
+Nothing is sent before the payment went through, and you can cancel at any time until then.
+Friends who got a box from you as a gift see the pause in their own account, and may shorten it
+there. Pausing a box for a shop works differently: please write to us.""",
     "subscriptions.md",
 )
 SHIPPING = page(

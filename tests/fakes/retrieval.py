@@ -13,7 +13,7 @@ from math import exp, log
 
 from bot.words.lexicon import content
 from knowledge.embed import Embedder
-from knowledge.types import Audience, Hit, Hits, Passage, Query
+from knowledge.types import Hit, Hits, Passage, Query
 
 
 @dataclass
@@ -61,8 +61,3 @@ class MemoryRetriever:
         hits = tuple(scored[: query.limit])
         top = hits[0].score if hits else 0.0
         return Hits(hits, 1 / (1 + exp(-14 * (top - 0.52))), self.version)
-
-
-def allowed(hits: Hits, audience: Audience) -> bool:
-    """True if nobody is shown what is not meant for them."""
-    return all(audience.may_read(hit.passage.audience) for hit in hits.hits)
