@@ -20,6 +20,29 @@ def register(app: typer.Typer) -> None:
 
 
 @evaluate.command()
+def retrieval(
+    faqs: Annotated[Path, typer.Option(help="What to search: any file or folder it can read.")],
+    queries: Annotated[Path, typer.Option(help="Questions with what answers them, as JSONL.")],
+    as_json: Json = False,  # noqa: FBT002 - typer makes a flag of it
+) -> None:
+    """Report Hit@1, Hit@3 and MRR@10, beside BM25 alone and the embedding model alone.
+
+    A query has a `text` and a `gold`: the id of an FAQ entry, or the path of a file.
+
+    Example: `deskhand eval retrieval --faqs faqs.jsonl --queries queries.jsonl`
+    """
+    from training.evaluate_retrieval import evaluate as measure
+
+    embedder = wiring.load_embedder(settings())
+    with progress("Searching", quiet=as_json) as step:
+        report = measure(faqs, queries, embedder, step=step)
+    if as_json:
+        print_json(report.figures())
+    else:
+        print_line(report.table())
+
+
+@evaluate.command()
 def answers(
     kb: Annotated[list[Path], typer.Option(help="Knowledge to answer from; may be repeated.")],
     golden: Annotated[Path, typer.Option(help="Questions with what a right answer holds.")],
