@@ -137,8 +137,10 @@ async def finish(
         await asyncio.sleep(0.01)
 
 
-def feed(folder: Path, upto: int) -> Callable[[Dispatcher], Coroutine[Any, Any, None]]:
-    """A platform that delivers again what was not acknowledged."""
+def feed(
+    folder: Path, upto: int, *, stays: bool = False
+) -> Callable[[Dispatcher], Coroutine[Any, Any, None]]:
+    """A platform that delivers again what was not acknowledged; if it `stays`, nothing ends."""
 
     async def intake(dispatcher: Dispatcher) -> None:
         acked = {line[0] for line in lines(folder / "acked")}
@@ -148,6 +150,8 @@ def feed(folder: Path, upto: int) -> Callable[[Dispatcher], Coroutine[Any, Any, 
             message = event(number, f"q{number}", conversation=f"c{number % TALKS}")
             await dispatcher.accept(message)
             write(folder / "acked", message.id)
+        if stays:
+            await asyncio.Event().wait()
 
     return intake
 
@@ -177,7 +181,8 @@ def at_random(url: str, folder: Path) -> None:
     deaths = 0
     for life in range(1, KILLS + 1):
         upto = life * MESSAGES // KILLS
-        pid = fork(lambda upto=upto: server(url, Paper(folder), feed(folder, upto)))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        coming = feed(folder, upto, stays=True)
+        pid = fork(lambda coming=coming: server(url, Paper(folder), coming))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         time.sleep(random.uniform(0.01, 0.35))
         os.kill(pid, signal.SIGKILL)
         deaths += status(pid) == -signal.SIGKILL
