@@ -7,6 +7,7 @@ Knows the names of the evidence, the fitted coefficients (`scoring.json`, made b
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,8 @@ FloatArray = npt.NDArray[np.float32]
 Evidence = Mapping[str, FloatArray]
 """By name, one number per candidate: (m,) float32 each."""
 
+
+BEHIND = 5  # places behind the first hit where its lead is measured
 
 Facts = Mapping[str, float]
 """Numbers about the query itself, by name."""
@@ -44,14 +47,8 @@ class Scoring:
         """Probability in [0, 1] that the first hits answer the query."""
         if not len(scores):
             return 0.0
-        top = int(np.argmax(scores))
-        others = np.delete(scores, top)
-        margin = float(scores[top] - others.max()) if len(others) else 0.0
-        known = {name: float(values[top]) for name, values in evidence.items()}
-        known |= facts
-        known |= {"margin": margin, "bias": 1.0}
-        odds = sum(weight * known[name] for name, weight in self.confident.items())
-        return float(1.0 / (1.0 + np.exp(-np.clip(odds, -30.0, 30.0))))
+        odds = float(weighed(self.confident, foremost(scores, evidence), facts)[0])
+        return 1.0 / (1.0 + math.exp(-min(max(odds, -30.0), 30.0)))
 
 
 @cache
@@ -69,3 +66,20 @@ def weighed(weights: Mapping[str, float], evidence: Evidence, facts: Facts) -> F
         name, _, fact = term.partition("*")
         total += np.float32(weight * facts[fact] if fact else weight) * evidence[name]
     return total
+
+
+def foremost(scores: FloatArray, evidence: Evidence) -> dict[str, FloatArray]:
+    """What the confidence is judged by, (1,) each: the first hit's evidence and its lead.
+
+    `margin` is its score less the second's, `lead` less the sixth's: several passages may
+    answer one question, but an answered question has a cliff somewhere behind them. `one` is
+    a constant, for the bias and for facts that count by themselves (`one*length`).
+    """
+    order = np.argsort(-scores, kind="stable")[: BEHIND + 1]
+    ranked = scores[order]
+    first = {name: values[order[:1]] for name, values in evidence.items()}
+    return first | {
+        "one": np.ones(1, np.float32),
+        "margin": ranked[:1] - ranked[min(1, len(ranked) - 1)],
+        "lead": ranked[:1] - ranked[-1],
+    }
