@@ -54,13 +54,16 @@ def turns(number: int) -> list[Turn]:
     return [Turn("user", f"{number} {PROMPT}")]
 
 
-async def ask(client: EngineClient, model: str, number: int) -> Timed:
-    """Stream one answer and note the time of every piece."""
+async def ask(
+    client: EngineClient, model: str, number: int, started: asyncio.Event | None = None
+) -> Timed:
+    """Stream one answer, note the time of every piece, and say when the first has come."""
     began = time.perf_counter()
-    times = [
-        time.perf_counter() - began
-        async for _ in client.stream(turns(number), model, Limits(TOKENS, 0.0, 600.0))
-    ]
+    times = []
+    async for _ in client.stream(turns(number), model, Limits(TOKENS, 0.0, 600.0)):
+        times.append(time.perf_counter() - began)
+        if started is not None:
+            started.set()
     gaps = [after - before for before, after in itertools.pairwise(times)]
     return Timed(times[0], gaps, times[-1], TOKENS)
 
@@ -81,8 +84,13 @@ def engine_cpu() -> float:
 
 async def first_token(client: EngineClient, model: str, first: int, others: int) -> float:
     """Seconds to the first token of one answer while `others` stream."""
-    busy = [asyncio.create_task(ask(client, model, first + 1 + n)) for n in range(others)]
-    await asyncio.sleep(0.5 if others else 0)
+    started = [asyncio.Event() for _ in range(others)]
+    busy = [
+        asyncio.create_task(ask(client, model, first + 1 + n, begun))
+        for n, begun in enumerate(started)
+    ]
+    for begun in started:
+        await begun.wait()
     timed = await ask(client, model, first)
     await asyncio.gather(*busy)
     return timed.first
