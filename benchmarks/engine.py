@@ -1,6 +1,6 @@
 """The engine against Hugging Face's `generate`: throughput, time to first token, pace.
 
-    python -m benchmarks.engine [--rounds 5] [--dtype bfloat16] [--model FOLDER]
+    python -m benchmarks.engine [--rounds 5] [--dtype float32] [--model FOLDER]
 
 Both sides run the same weights in the same number format with the same number of threads; the
 rounds are interleaved, so that a busy machine slows both. The model is a Llama of 30 million

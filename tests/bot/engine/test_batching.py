@@ -128,6 +128,22 @@ async def test_cancelling_frees_the_slot_and_harms_nobody(endless: Checkpoint) -
         assert len(goes.tokens) < LONG
 
 
+async def test_a_cancelled_request_is_decoded_no_further(
+    endless: Checkpoint, spoil: Callable[..., None]
+) -> None:
+    rows: list[int] = []
+    spoil(lambda _layer, args, _out: rows.append(args[0].shape[1]))
+    async with batching(endless, slots=2) as batcher:
+        goes = batcher.submit(prompt(1), LONG, GREEDY)
+        stays = asyncio.create_task(run(batcher, prompt(2), 60))
+        await until(lambda: len(goes.tokens) >= 3)
+        goes.cancel()
+        await stays
+
+    assert max(rows) == 2
+    assert rows[-1] == 1
+
+
 async def test_a_request_may_be_cancelled_while_it_waits(endless: Checkpoint) -> None:
     expected = alone(endless.model, prompt(3))
     async with batching(endless, slots=1) as batcher:

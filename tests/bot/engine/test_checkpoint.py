@@ -154,6 +154,8 @@ def test_no_code_of_a_hostile_folder_runs(folder: Path, tmp_path: Path) -> None:
 
     assert not ran.exists()
     assert loaded.model.config._attn_implementation == "sdpa"
+    kept = loaded.model.config.to_dict() | loaded.model.generation_config.to_dict()
+    assert {"auto_map", "use_kernels", "custom_generate"} & set(kept) == set()
 
 
 def test_an_architecture_that_only_foreign_code_knows_is_refused(folder: Path) -> None:
