@@ -361,12 +361,14 @@ def _unmarked(text: str) -> str:
 
 
 _MARKUP = re.compile(r"https?://\S+|[\[\]()<>`*_#|~\\]")
+_AND = re.compile(r"^(?:and|also|y|und|и|а)\s+", re.IGNORECASE)
 ECHO = 90  # characters of somebody's question that are repeated to them
 
 
 def _echo(asked: str) -> str:
     """A question as it may be shown back: no markup, no addresses, short."""
-    text = " ".join(_MARKUP.sub(" ", asked).split()).replace("@", "＠")
+    text = _AND.sub("", " ".join(_MARKUP.sub(" ", asked).split())).replace("@", "＠")
+    text = text[:1].upper() + text[1:]
     return text if len(text) <= ECHO else f"{text[:ECHO].rsplit(' ', 1)[0]}…"
 
 

@@ -219,9 +219,7 @@ class _Work:
         overlaps = {row: len(words & passages.words[row]) / (len(words) or 1) for row in rows}
         same = [row for row in rows if facts(passages.lines[row][1]).negated == stated.negated]
         best = max(same, key=lambda row: overlaps[row], default=None)
-        against = max((overlaps[row] for row in rows if row not in same), default=0.0)
-        # The sentence about this must not say the opposite.
-        if best is None or against > overlaps[best] + 0.15:
+        if best is None or self._denied(words, best, overlaps, same):
             return None
         line = passages.lines[best][1]
         if opposed(claim, line):
@@ -234,6 +232,21 @@ class _Work:
         if meant or (close >= PARAPHRASE and covered >= COVERED_PARAPHRASE):
             return _Support(number, passages.lines[row][1], covered + close)
         return None
+
+    def _denied(
+        self, words: frozenset[str], best: int, overlaps: dict[int, float], same: Sequence[int]
+    ) -> bool:
+        """True if a sentence that says the opposite is at least as near to the claim.
+
+        It must hold a word of the claim that the best agreeing sentence lacks: that word is
+        what the claim is really about.
+        """
+        said = self._passages.words
+        return any(
+            overlap >= overlaps[best] and words & said[row] - said[best]
+            for row, overlap in overlaps.items()
+            if row not in same
+        )
 
     def _closest(self, claim: str, rows: Sequence[int]) -> tuple[int, float]:
         if self._vectors is None:

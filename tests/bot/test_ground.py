@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -64,6 +65,20 @@ def test_what_a_passage_says_in_other_words_is_kept(claim: str) -> None:
 )
 def test_what_no_passage_says_is_not_shown(claim: str) -> None:
     assert check(claim) is None
+
+
+def test_a_sentence_that_denies_outweighs_one_that_only_sounds_alike() -> None:
+    passage = replace(
+        SHIPPING,
+        text="Many people in the United States drink our tea. We do not ship tea to the "
+        "United States.",
+        id="",
+    )
+    checker = Checker(embedder())
+    said = "We ship our tea to people in the United States."
+    assert checker.check(said, Passages((passage,)), Citer()) is None
+    said = "We don't ship tea to the United States."
+    assert checker.check(said, Passages((passage,)), Citer()) is not None
 
 
 def test_unsupported_sentences_are_dropped_from_an_otherwise_good_answer() -> None:
