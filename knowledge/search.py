@@ -25,7 +25,7 @@ from knowledge import scoring
 from knowledge.embed import Embedder, TokenVectors
 from knowledge.errors import KnowledgeError
 from knowledge.index import IndexFolder, OpenIndex, View
-from knowledge.lexical import Coverage, best
+from knowledge.lexical import QUERY_CHARS, Coverage, best
 from knowledge.scoring import Evidence, Scoring
 from knowledge.types import Hit, Hits, Query
 
@@ -34,6 +34,7 @@ RowArray = npt.NDArray[np.int64]
 
 GATHER = 40  # candidates each kind of evidence may name
 SECOND = 30  # candidates that get the second look
+LATIN = "\u024f"  # the last letter of the Latin alphabet and its common extensions
 THREADS = 2  # more searches at once only wait for the same cores
 
 
@@ -153,12 +154,18 @@ def gather(view: View, text: str, tokens: TokenVectors) -> Examined:
         "grams_question": grams.question[rows],
         "grams_whole": grams.whole[rows],
     }
-    return Examined(rows, evidence, query_facts(words, grams, len(view.passages)))
+    return Examined(rows, evidence, query_facts(text, words, grams, len(view.passages)))
 
 
-def query_facts(words: Coverage, grams: Coverage, passages: int) -> dict[str, float]:
-    """Numbers about a query in this knowledge."""
+def query_facts(text: str, words: Coverage, grams: Coverage, passages: int) -> dict[str, float]:
+    """Numbers about a query in this knowledge.
+
+    `script` is the share of letters outside the Latin alphabet: there the default embedding
+    model sees little, and words count for more.
+    """
+    letters = [letter for letter in text[:QUERY_CHARS] if letter.isalpha()]
     return {
+        "script": sum(letter > LATIN for letter in letters) / max(1, len(letters)),
         "length": math.log1p(words.count),
         "rarity": words.known / max(1, words.count),
         "known_words": words.known / max(1e-6, words.known + words.unknown),

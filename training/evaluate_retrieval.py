@@ -200,18 +200,18 @@ def _asked(line: str, where: str) -> Asked:
     several = [gold] if isinstance(gold, str | int) else gold
     if not isinstance(several, list) or not all(isinstance(one, str | int) for one in several):
         raise BadQueries(f"{where} has no usable `gold`.", remedy)
-    named = frozenset(_plain(str(one)) for one in several)
+    named = frozenset(plain_name(str(one)) for one in several)
     return Asked(row["text"], named, str(row.get("lang", "en")), str(row.get("qid", "")))
 
 
 def names_of(passage: Passage) -> tuple[str, ...]:
     """What a gold may call a passage: its anchor, its source, or both."""
-    source, anchor = passage.source, _plain(passage.anchor)
-    both = (anchor, f"{_plain(source)}-{anchor}") if anchor else ()
-    return (*both, _plain(source))
+    source, anchor = passage.source, plain_name(passage.anchor)
+    both = (anchor, f"{plain_name(source)}-{anchor}") if anchor else ()
+    return (*both, plain_name(source))
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """As FAQ ids look once they are anchors."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-")
 
