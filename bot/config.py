@@ -85,10 +85,11 @@ class KnowledgeSettings(Section):
         description="A sentence-transformers model by name or folder; the default is bundled.",
     )
     answer_threshold: float = Field(
-        0.5,
+        0.15,
         ge=0.0,
         le=1.0,
-        description="Confidence below which the bot says it does not know.",
+        description="Confidence below which the bot says it does not know. Higher: more honest "
+        "refusals, fewer answers.",
     )
 
 
