@@ -1,4 +1,4 @@
-"""How good is the search, beside BM25 alone and the embedding alone, on every query set?
+"""The search beside BM25 alone and the embedding alone, on every query set.
 
     python -m benchmarks.retrieval_quality [--data ../shared/data] [--work FOLDER] [--questions N]
 
@@ -29,8 +29,8 @@ from training.evaluate_retrieval import (
     HYBRID,
     Asked,
     Report,
-    plain_name,
     measure,
+    plain_name,
     report,
 )
 from training.retrieval_sets import ENGLISH, MULTILINGUAL, QuerySet
