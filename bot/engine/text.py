@@ -26,7 +26,8 @@ class Detokenizer:
         self._decode = decode
         self._ids: list[int] = []
         self._start = 0  # where the window begins
-        self._shown = 0  # ids before this are in the text already
+        self._whole = 0  # ids before this are whole characters, and shown
+        self._ahead = 0  # characters after those that are shown already
 
     def add(self, ids: Sequence[int]) -> str:
         """Take more ids; return the text they complete, often empty for half a character."""
@@ -34,21 +35,31 @@ class Detokenizer:
 
     def finish(self) -> str:
         """The text still held back. A half character at the very end is left out."""
-        return self._new().rstrip(BROKEN) if self._shown < len(self._ids) else ""
+        return self._new()[self._ahead :].rstrip(BROKEN)
 
     def _step(self, token: int) -> str:
         self._ids.append(token)
         new = self._new()
-        # Bytes that have waited longer than any character lasts are not one, and never will be.
-        waiting = len(self._ids) - self._shown <= LONGEST_CHARACTER
-        if not new or (new.endswith(BROKEN) and waiting):
+        if new and not new.endswith(BROKEN):
+            shown = new[self._ahead :]
+            self._start, self._whole, self._ahead = self._whole, len(self._ids), 0
+            return shown
+        if len(self._ids) - self._whole <= LONGEST_CHARACTER:
             return ""
-        self._start, self._shown = self._shown, len(self._ids)
-        return new
+        # Bytes that have waited longer than any character lasts are not one; only the last few
+        # may still become one.
+        safe = max(self._ahead, len(new) - min(_trailing(new), LONGEST_CHARACTER - 1))
+        shown, self._ahead = new[self._ahead : safe], safe
+        return shown
 
     def _new(self) -> str:
-        before = self._decode(self._ids[self._start : self._shown])
+        before = self._decode(self._ids[self._start : self._whole])
         return self._decode(self._ids[self._start :])[len(before) :]
+
+
+def _trailing(text: str) -> int:
+    """How many characters at the end of a text stand for undecodable bytes."""
+    return len(text) - len(text.rstrip(BROKEN))
 
 
 class StopStrings:
@@ -64,10 +75,10 @@ class StopStrings:
         if self.hit or not self._stops:
             return "" if self.hit else text
         self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
-        if found:
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        if found:  # the one that is complete first, so that it does not matter how text is cut
             self.hit = True
-            return self._take(min(found))
+            return self._take(min(found)[1])
         return self._take(len(self._held) - self._may_begin())
 
     def finish(self) -> str:

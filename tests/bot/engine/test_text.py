@@ -46,7 +46,7 @@ def test_any_ids_at_all_give_text_that_is_valid_and_ends_whole(
     whole = "".join(pieces(tokenizer, ids))
 
     whole.encode()
-    assert not whole.endswith(BROKEN) or tokenizer.decode(ids).endswith(BROKEN)
+    assert whole.rstrip(BROKEN) == tokenizer.decode(ids).rstrip(BROKEN)
 
 
 def test_an_answer_cut_in_the_middle_of_an_emoji_ends_before_it(tokenizer: Tokenizer) -> None:
@@ -76,8 +76,8 @@ def test_stop_strings_cut_as_if_the_text_had_come_in_one_piece(
         assert text.startswith(out)
     out += watch.finish()
 
-    places = [text.find(stop) for stop in stops if stop in text]
-    assert out == (text[: min(places)] if places else text)
+    places = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
+    assert out == (text[: min(places)[1]] if places else text)
     assert watch.hit == bool(places)
 
 
