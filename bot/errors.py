@@ -1,20 +1,20 @@
 """The bot's errors, as one tree. The root and its knowledge branch live in `knowledge.errors`.
 
-    DeskhandError
-    ├── KnowledgeError …        see knowledge/errors.py
-    ├── ConfigError             a setting is unknown, malformed or missing
-    ├── StoreError              the database cannot do what was asked
-    │   ├── AlreadyRunning      another server holds this database
-    │   ├── StoreUnavailable    it cannot be written now: locked, full or unreachable
-    │   └── NotFound            there is no such answer or message
-    ├── DeliveryError           a channel could not show a reply
-    ├── Refused                 an event is not taken in, and the sender is told why
-    │   ├── Busy                too much is waiting
-    │   └── TooLarge            the message is longer than the limit
-    ├── EngineError             the process that holds the model failed
-    │   ├── EngineDown          it cannot be reached
-    │   └── ModelRejected       a model folder failed its checks and may not serve
-    └── NotAllowed              the actor may not do this
+DeskhandError
+├── KnowledgeError …        see knowledge/errors.py
+├── ConfigError             a setting is unknown, malformed or missing
+├── StoreError              the database cannot do what was asked
+│   ├── AlreadyRunning      another server holds this database
+│   ├── StoreUnavailable    it cannot be written now: locked, full or unreachable
+│   └── NotFound            there is no such answer or message
+├── DeliveryError           a channel could not show a reply
+├── Refused                 an event is not taken in, and the sender is told why
+│   ├── Busy                too much is waiting
+│   └── TooLarge            the message is longer than the limit
+├── EngineError             the process that holds the model failed
+│   ├── EngineDown          it cannot be reached
+│   └── ModelRejected       a model folder failed its checks and may not serve
+└── NotAllowed              the actor may not do this
 """
 
 from __future__ import annotations

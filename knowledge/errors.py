@@ -1,15 +1,15 @@
 """Errors of the knowledge room, and the root of every error Deskhand raises on purpose.
 
-    DeskhandError               anything a person can act on: says what is wrong and what to do
-    └── KnowledgeError
-        ├── UnreadableFile      one file could not be read; the rest of the build goes on
-        ├── EmptyKnowledge      nothing was found to index
-        ├── IndexCorrupt        an index folder fails its manifest, or its parts disagree
-        ├── IndexMissing        there is no index yet
-        ├── IndexBusy           another build is writing this index
-        ├── IndexUnwritable     a new version could not be written (disk full, no permission)
-        ├── EmbedderMismatch    an index was built with another embedding model
-        └── EmbedderUnusable    an embedding model cannot be loaded, or gives unusable numbers
+DeskhandError               anything a person can act on: says what is wrong and what to do
+└── KnowledgeError
+    ├── UnreadableFile      one file could not be read; the rest of the build goes on
+    ├── EmptyKnowledge      nothing was found to index
+    ├── IndexCorrupt        an index folder fails its manifest, or its parts disagree
+    ├── IndexMissing        there is no index yet
+    ├── IndexBusy           another build is writing this index
+    ├── IndexUnwritable     a new version could not be written (disk full, no permission)
+    ├── EmbedderMismatch    an index was built with another embedding model
+    └── EmbedderUnusable    an embedding model cannot be loaded, or gives unusable numbers
 """
 
 from __future__ import annotations
