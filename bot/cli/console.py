@@ -80,12 +80,11 @@ def print_line(text: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document; dataclasses become objects."""
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=_plain) + "\n")
 
 
-def plain(value: object) -> object:
-    """A dataclass as a dictionary; everything else as it is."""
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+def _plain(value: object) -> object:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 @contextmanager

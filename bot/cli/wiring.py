@@ -20,7 +20,7 @@ from bot.cli.console import print_line
 from bot.config import Settings
 from bot.errors import EngineDown
 from bot.types import Channel, Limits
-from knowledge.errors import IndexMissing
+from knowledge.errors import EmptyKnowledge, IndexMissing
 from knowledge.types import Audience
 
 if TYPE_CHECKING:
@@ -161,6 +161,9 @@ def build_index(
 
     reading = read_folder(paths, audience=audience)
     passages = [passage for document in reading.documents for passage in split(document)]
+    if not passages and reading.problems:
+        unread = "; ".join(f"{one.source}: {one.message}" for one in reading.problems)
+        raise EmptyKnowledge(f"Nothing could be read. {unread}", "Give files or folders to read.")
     report = index_folder(settings).build(passages, load_embedder(settings), step)
     per_audience = Counter(passage.audience for passage in passages)
     files = len({document.source for document in reading.documents})
