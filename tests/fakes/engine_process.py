@@ -66,7 +66,8 @@ class EngineProcess:
     def wait_healthy(self, seconds: float = 120) -> None:
         """Return once it may serve."""
         deadline = time.monotonic() + seconds
-        with httpx.Client(trust_env=False) as http:
+        # Long: while it imports, a busy machine may keep it from answering for seconds.
+        with httpx.Client(trust_env=False, timeout=60) as http:
             while time.monotonic() < deadline:
                 assert self.process.poll() is None, self.news()
                 if http.get(f"{self.url}/health").status_code == 200:
