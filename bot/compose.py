@@ -38,7 +38,7 @@ QUOTED = 3  # passages quoted from
 # them where a choice among them has to be made, and passages without a chance are left out.
 EMBEDDED, EMBEDDED_WHOLE = 6, 2
 EMBEDDED_CHARS = 240  # of a piece
-CHANCE = 5.0  # log odds behind the search's first from which a passage has none
+CHANCE = 4.0  # log odds behind the search's first from which a passage has none
 CACHE = 2000  # passages whose pieces and vectors are kept
 
 # What a piece's score is made of. Chosen on golden questions over several knowledge folders;
@@ -46,8 +46,8 @@ CACHE = 2000  # passages whose pieces and vectors are kept
 MEANING, WORDS, KIND = 0.55, 0.30, 0.08
 NEAR = 0.16  # pieces this close to the best one of their passage are quoted with it
 # The search's scores are log odds; the best sentence adds to them with this weight.
-SENTENCE = 6.0
-SIDE_NEAR = 3.0  # log odds by which a further passage may be behind the best one
+SENTENCE = 4.0
+SIDE_NEAR = 2.2  # log odds by which a further passage may be behind the best one
 SAME = 0.75  # share of a piece's words already quoted above which it says nothing new
 
 
