@@ -182,10 +182,18 @@ def _parts(text: str, history: Sequence[Turn]) -> tuple[Part, ...]:
     for piece in split(text) or [text]:
         asked = piece if len(piece) <= SEARCHED else _gist(piece)
         candidates = standalone(asked, topic, answers)
-        parts.append(Part(asked, tuple(candidates)))
+        parts.append(Part(asked, (*candidates, *_core(asked))))
         # The next part of the same message may lean on this one: "… and how much is it?"
         topic, answers = candidates[0].text, []
     return tuple(parts)
+
+
+def _core(asked: str) -> list[Candidate]:
+    """The question alone, where a story is told around it: what a page is likelier to say."""
+    told = sentences(asked)
+    questions = [one for one in told if _ASKS.search(one)]
+    core = questions[-1] if questions else ""
+    return [Candidate(core, alone=True)] if len(told) > 1 and len(content(core)) >= 3 else []
 
 
 def _earlier(history: Sequence[Turn]) -> list[str]:

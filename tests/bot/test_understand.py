@@ -277,6 +277,12 @@ def test_a_full_question_on_something_else_is_searched_as_it_stands() -> None:
     assert [one.text for one in part.candidates] == [part.text]
 
 
+def test_a_story_around_a_question_is_also_searched_without_it() -> None:
+    found = readings("Our cellar was flooded last week. Is water damage covered by the warranty?")
+    assert found[-1] == "Is water damage covered by the warranty?"
+    assert "flooded" in found[0]
+
+
 def test_small_talk_and_orders_between_two_questions_are_no_topic() -> None:
     found = asked(
         "how long does it take?",
