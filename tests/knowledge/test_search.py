@@ -311,13 +311,20 @@ async def test_what_is_answered_here_is_told_from_what_is_not(shop: HybridRetrie
     assert max([await confidence(text) for text in foreign]) < 0.5
 
 
-@pytest.mark.xfail(
-    reason="the bundled embedder reads little Chinese, so in a knowledge base of mixed languages "
-    "whatever is Chinese looks near",
-    strict=False,
-)
 async def test_a_foreign_question_in_chinese_is_not_taken_for_answered(
     shop: HybridRetriever,
 ) -> None:
-    found = await shop.search(Query("明天天气怎么样", Audience.CUSTOMER))
+    found = await shop.search(Query("法国的首都是哪里", Audience.CUSTOMER))
     assert found.confidence < 0.5
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="the default model was trained on English: in a mixed knowledge base it takes any "
+    "Chinese or Thai question for the few Chinese or Thai passages",
+)
+@pytest.mark.parametrize("text", ["明天天气怎么样", "สวัสดีครับ วันนี้อากาศ"])
+async def test_a_foreign_question_in_a_rare_language_is_told_too(
+    shop: HybridRetriever, text: str
+) -> None:
+    assert (await shop.search(Query(text, Audience.CUSTOMER))).confidence < 0.5
