@@ -253,7 +253,8 @@ def test_no_engine_outlives_a_bot_that_was_killed(models: Models) -> None:
     )
     with bot:
         assert bot.stdout is not None
-        engines = [psutil.Process(pid) for pid in json.loads(bot.stdout.readline())]
+        said = next(line for line in bot.stdout if line.startswith("["))  # the rest is log
+        engines = [psutil.Process(pid) for pid in json.loads(said)]
         bot.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(engines, timeout=15)
 
