@@ -156,4 +156,4 @@ def engine() -> None:
 
     Example: `deskhand engine` (with `engine.model` and `engine.key` set)
     """
-    wiring.run_engine(settings(serving=True))
+    raise typer.Exit(wiring.run_engine(settings(serving=True)))

@@ -109,29 +109,17 @@ def describe_database(settings: Settings) -> str:
 
 def describe_model(settings: Settings) -> str:
     """One line about the model the embedded engine would load. Raises `ModelRejected`."""
-    from bot.engine.checkpoint import check_files, find_folder
+    from bot.engine.checkpoint import find
 
-    folder = find_folder(settings.engine.model)
-    check_files(folder)
-    return f"embedded, with the model in {folder}"
+    return f"embedded, with the model in {find(settings.engine.model).folder}"
 
 
 def run_engine(settings: Settings) -> int:
     """Serve the model alone until told to stop; returns the exit status."""
     from bot.engine.process import EngineOptions, serve
 
-    given = settings.engine
     return serve(
-        EngineOptions(
-            model=given.model,
-            key=given.key.get_secret_value(),
-            host=given.host,
-            port=given.port,
-            device=given.device,
-            dtype=given.dtype,
-            slots=given.slots,
-            max_tokens=given.max_tokens,
-        ),
+        EngineOptions.of(settings.engine),
         listening=lambda url: print_line(f"The engine is at {url}"),
     )
 
