@@ -22,11 +22,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from adapters.markdown import safe_url
 from adapters.web.channel import NAME, WebChannel
 from adapters.web.errors import WebError
 from adapters.web.hub import Happening, Hub, Tab
 from adapters.web.limits import RateLimit
-from adapters.web.render import passage_html, safe_url
+from adapters.web.render import passage_html
 from adapters.web.security import check_origin
 from adapters.web.sessions import Session, Sessions
 from adapters.web.types import Library

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import nh3
 from markdown_it import MarkdownIt
@@ -23,6 +22,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 from markdown_it.utils import OptionsDict
 
+from adapters.markdown import safe_url
 from bot.types import Citation
 
 _SCHEMES = frozenset({"http", "https", "mailto"})
@@ -55,23 +55,6 @@ _CLEANER = nh3.Cleaner(
     url_schemes=set(_SCHEMES),
     url_relative="deny",
 )
-
-
-def safe_url(url: str) -> str:
-    """Return `url` if the page may link to it, else an empty text.
-
-    Absolute http(s) with a host, or mailto; control characters and spaces are refused, because
-    browsers drop some of them and would then read another address than the one checked.
-    """
-    if any(char <= " " or char in {"\x7f", "\\"} for char in url):
-        return ""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ""
-    if parts.scheme == "mailto":
-        return url
-    return url if parts.scheme in {"http", "https"} and parts.hostname else ""
 
 
 def answer_html(text: str, citations: Sequence[Citation]) -> str:

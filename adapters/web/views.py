@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from adapters.web.render import answer_html, safe_url
+from adapters.markdown import safe_url
+from adapters.web.render import answer_html
 from bot.store import Exchange
 from bot.types import Citation, Reply, Vote
 

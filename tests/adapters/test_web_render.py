@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.web.render import answer_html, partial_html, passage_html, safe_url
+from adapters.markdown import safe_url
+from adapters.web.render import answer_html, partial_html, passage_html
 from bot.types import Citation
 from tests.fakes.hostile import ATTACKS
 
