@@ -40,7 +40,7 @@ from adapters.slack.home import Home
 from adapters.slack.intake import Intake, Parts
 from adapters.slack.places import Identity, Members
 from adapters.slack.votes import Votes
-from bot.config import LimitSettings, SlackSettings
+from bot.config import LimitSettings, Settings, SlackSettings
 from bot.dispatch import Dispatcher
 from bot.notes import Notes
 from bot.store import Store
@@ -167,7 +167,7 @@ async def taking_in(events: int, rounds: int) -> None:
                 await through(bare().async_dispatch, events, kept)
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                store = Store.open(Store.default_url(Path(folder)), exclusive=True)
+                store = Store.open(Settings(home=Path(folder)).database_url, exclusive=True)
                 app, dispatcher = await durable(store)
                 await through(app.async_dispatch, events, kept, thread)
                 await dispatcher.drain()

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -104,11 +103,6 @@ class Store:
             upgrade(parsed, held=True)
             undo.pop_all()
         return cls(database)
-
-    @staticmethod
-    def default_url(home: Path) -> str:
-        """The database of a data folder."""
-        return f"sqlite:///{home / 'deskhand.db'}"
 
     async def close(self) -> None:
         """Commit what is queued, then let go of the database."""

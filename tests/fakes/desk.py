@@ -73,7 +73,7 @@ async def desk(
     answerer = answerer or ScriptedAnswerer()
     shelf = shelf or Shelf()
     problems: list[str] = []
-    store = Store.open(Store.default_url(folder), exclusive=True)
+    store = Store.open(Settings(home=folder).database_url, exclusive=True)
     channel = WebChannel()
     dispatcher = Dispatcher(store, answerer, {channel.name: channel}, settings.limits)
 

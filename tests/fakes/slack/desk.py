@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from adapters.slack.channel import PATH, SlackChannel
-from bot.config import LimitSettings, SlackSettings
+from bot.config import LimitSettings, Settings, SlackSettings
 from bot.courier import Patience
 from bot.dispatch import Dispatcher
 from bot.store import Store
@@ -87,7 +87,7 @@ async def opened(
 ) -> AsyncIterator[Desk]:
     """Open the door on the database in `folder`, as the server does; over HTTP if told to."""
     over_http = more.get("app_token") == ""
-    store = Store.open(Store.default_url(folder), exclusive=True)
+    store = Store.open(Settings(home=folder).database_url, exclusive=True)
     channel = SlackChannel(settings(slack, **more), store, starters)
     made = answerer or ScriptedAnswerer()
     dispatcher = Dispatcher(store, made, {channel.name: channel}, limits, patience)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from adapters.slack.channel import SlackChannel
-from bot.config import SlackSettings
+from bot.config import Settings, SlackSettings
 from bot.dispatch import Dispatcher
 from bot.store import Store
 from bot.types import Accepted, Event, Outcome, Question, Reply, Sink
@@ -47,7 +47,7 @@ class SlowAnswerer:
 async def door(url: str, folder: Path, point: str) -> None:
     """Answer until killed."""
     values = {"bot_token": BOT_TOKEN, "app_token": APP_TOKEN, "api_url": url}
-    store = Store.open(Store.default_url(folder), exclusive=True)
+    store = Store.open(Settings(home=folder).database_url, exclusive=True)
     channel = SlackChannel(SlackSettings.model_validate(values), store)
     dispatcher = Dispatcher(
         store, SlowAnswerer(quick=point == "quick"), {channel.name: channel}, LIMITS
