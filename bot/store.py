@@ -19,6 +19,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel, col, select
+from sqlmodel.sql.expression import Select
 
 from bot import metrics, tables
 from bot.database import PATIENCE_S, Database, parse_url
@@ -145,12 +146,7 @@ class Store:
 
         def read(session: Session) -> list[Exchange]:
             newest = session.exec(
-                select(tables.Message, tables.Answer)
-                .join(
-                    tables.Answer,
-                    col(tables.Answer.message_id) == tables.Message.id,
-                    isouter=True,
-                )
+                _messages_with_answers()
                 .where(*_in_conversation(channel, conversation))
                 .order_by(col(tables.Message.id).desc())
                 .limit(limit)
@@ -204,12 +200,7 @@ class Store:
 
         def read(session: Session) -> list[Exchange]:
             newest = session.exec(
-                select(tables.Message, tables.Answer)
-                .join(
-                    tables.Answer,
-                    col(tables.Answer.message_id) == tables.Message.id,
-                    isouter=True,
-                )
+                _messages_with_answers()
                 .where(tables.Message.actor_id == actor_id)
                 .where(tables.Conversation.id == tables.Message.conversation_id)
                 .where(tables.Conversation.channel == channel)
@@ -291,6 +282,12 @@ def _said(readable: tuple[Audience, ...]) -> sa.Select[str, str]:
         .where(col(answer.outcome).in_(REMEMBERED))
         .order_by(col(message.id).desc())
         .limit(sa.bindparam("most", type_=sa.Integer))
+    )
+
+
+def _messages_with_answers() -> Select[tables.Message, tables.Answer]:
+    return select(tables.Message, tables.Answer).join(
+        tables.Answer, col(tables.Answer.message_id) == tables.Message.id, isouter=True
     )
 
 
