@@ -94,6 +94,8 @@ async def _serve(current: Settings) -> None:
             trusted_proxies=current.server.trusted_proxies,
         )
         address = await server.start()
+        # Beside serving: starting need not wait for it, nor the first person to ask.
+        warming = asyncio.create_task(made.answerer.warm(), name="warming")
         err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
         async with slack.serving(slacks, bot, app):
             async with _refreshing(made.retriever):
@@ -101,6 +103,7 @@ async def _serve(current: Settings) -> None:
             log.info("draining")
             # Pages and channels must still listen while their answers are finished.
             await bot.drain()
+        await warming
         await server.stop()
 
 
