@@ -16,10 +16,14 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.pace import Pace
 from bot.errors import DeliveryError
 
 STREAMS_PER_MINUTE = 18  # startStream and stopStream are Tier 2: 20
 APPENDS_PER_MINUTE = 90  # appendStream is Tier 4: 100
+POSTS_PER_MINUTE = 57  # in one channel: one a second
+POSTS_AT_ONCE = 3  # "short bursts" are allowed, and no number is given
+POST_PATIENCE_S = 20.0
 _DEFAULT_PAUSE = 30.0
 
 FINAL = frozenset(
@@ -88,18 +92,25 @@ class Api:
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
-        self._until: dict[tuple[str, str], float] = {}
+        self._until: dict[str, float] = {}
+        self._posts = Pace(POSTS_PER_MINUTE, POSTS_AT_ONCE)
         self.starts = Budget(STREAMS_PER_MINUTE)
         self.appends = Budget(APPENDS_PER_MINUTE)
         self.latched: set[str] = set()
 
     async def call(self, method: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - each method's own
-        """Call once. Raises `SlackError`; without calling while Slack has asked us to wait."""
-        key = (method, args.get("channel", "") if method == "chat.postMessage" else "")
-        left = self._until.get(key, 0.0) - time.monotonic()
+        """Call once. Raises `SlackError`; without calling while Slack has asked us to wait.
+
+        Posts to one channel wait in line for their turn, unless it is too far off.
+        """
+        posts_to = str(args.get("channel", "")) if method == "chat.postMessage" else ""
+        if posts_to:
+            left = await self._posts.turn(posts_to, POST_PATIENCE_S)
+        else:
+            left = self._until.get(method, 0.0) - time.monotonic()
         if left > 0:
             raise SlackError(method, "ratelimited", after=left)
-        self._until.pop(key, None)
+        self._until.pop(method, None)
         if self._client.session is None or self._client.session.closed:
             # The client would open a connection for every call; they are kept for seconds only,
             # so that one is not used in the moment Slack closes it.
@@ -108,7 +119,7 @@ class Api:
             verb = getattr(self._client, method.replace(".", "_"))
             data: dict[str, Any] = (await verb(**args)).data
         except SlackApiError as problem:
-            raise self._named(method, key, problem) from problem
+            raise self._named(method, posts_to, problem) from problem
         except (TimeoutError, aiohttp.ClientError, SlackClientError, OSError) as problem:
             raise SlackError(method, "connection", maybe_shown=True) from problem
         return data
@@ -118,7 +129,7 @@ class Api:
         if self._client.session is not None:
             await self._client.session.close()
 
-    def _named(self, method: str, key: tuple[str, str], problem: SlackApiError) -> SlackError:
+    def _named(self, method: str, posts_to: str, problem: SlackApiError) -> SlackError:
         response: Any = problem.response
         status = getattr(response, "status_code", 0)
         if status == 429:
@@ -126,7 +137,10 @@ class Api:
                 after = float(response.headers.get("Retry-After", _DEFAULT_PAUSE))
             except ValueError:
                 after = _DEFAULT_PAUSE
-            self._until[key] = time.monotonic() + after
+            if posts_to:
+                self._posts.hold(posts_to, after)
+            else:
+                self._until[method] = time.monotonic() + after
             return SlackError(method, "ratelimited", after=after)
         data = getattr(response, "data", response)
         code = data.get("error") if isinstance(data, dict) else None

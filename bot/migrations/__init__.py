@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL, Connection
 from bot.database import FileLock, make_engine, parse_url, take_advisory_lock, translate
 from bot.errors import StoreError
 
-HEAD = "0002"
+HEAD = "0004"
 """The newest revision; a test compares it with the scripts in `versions/`."""
 
 

@@ -24,7 +24,7 @@ from bot.database import make_engine, parse_url
 from bot.errors import AlreadyRunning, ConfigError, NotFound, StoreError
 from bot.journal import Journal
 from bot.store import Store
-from bot.tables import MessageState, SendState
+from bot.tables import MessageState, SendState, columns
 from bot.types import Citation, Event, Found, Outcome, Reply, Turn, Vote
 from knowledge.types import Audience
 from tests.fakes.dialogue import MOMENT, event
@@ -356,4 +356,4 @@ def test_no_column_holds_a_naive_time() -> None:
     for table in SQLModel.metadata.tables.values():
         for column in table.columns:
             assert not isinstance(column.type, sa.DateTime), f"{table.name}.{column.name}"
-    assert isinstance(SQLModel.metadata.tables["message"].c.at.type, tables.UtcTime)
+    assert isinstance(SQLModel.metadata.tables["message"].c.at.type, columns.UtcTime)

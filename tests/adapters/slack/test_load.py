@@ -47,8 +47,7 @@ async def test_one_busy_channel_keeps_slacks_pace_and_every_answer(
             await desk.answers(general, one.ts)
         await desk.quiet(9)
     assert len(slack.answers(general)) == 9
-    limited = [call for call in slack.calls if call.error == "ratelimited"]
-    assert len(limited) <= 6
+    assert [call for call in slack.calls if call.error == "ratelimited"] == []
 
 
 async def test_a_quick_answer_takes_a_handful_of_calls(slack: FakeSlack, tmp_path: Path) -> None:
