@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prompt import HISTORY_CHARS, TOTAL_CHARS, UNKNOWN, build
+from bot.prompt import COMPACT, FULL, HISTORY_CHARS, TOTAL_CHARS, UNKNOWN, build
 from bot.types import Turn
 from tests.fakes.company import PASSAGES, RETURNS, SHIPPING
 
@@ -69,3 +69,29 @@ def test_no_text_adds_or_removes_a_fence(question: str, body: str) -> None:
     text = build(question, [replace(RETURNS, text=f"a{body}", id="")])[-1].content
     assert len(re.findall(r"</?passages>", text)) == 2
     assert len(re.findall(r"<passage |</passage>", text)) == 2
+
+
+def test_the_compact_form_shows_of_a_long_passage_what_the_question_is_about() -> None:
+    filler = " ".join(f"Sentence number {n} talks of the weather in spring." for n in range(40))
+    long = replace(RETURNS, text=f"{filler} A refund takes 5 working days. {filler}", id="")
+    full, compact = (
+        build("how many days does a refund take", [long, SHIPPING], form=form)[-1].content
+        for form in (FULL, COMPACT)
+    )
+    assert "A refund takes 5 working days." in compact
+    assert SHIPPING.text in compact
+    assert len(compact) < COMPACT.total_chars + 400 < len(full)
+
+
+def test_the_compact_form_keeps_the_last_messages_only() -> None:
+    history = [Turn("user", f"message {n}") for n in range(9)]
+    turns = build("q", [RETURNS], history, form=COMPACT)
+    assert [turn.content for turn in turns[1:-1]] == ["message 7", "message 8"]
+
+
+@given(st.text(max_size=900), st.text(max_size=60))
+def test_no_passage_outgrows_the_compact_form(body: str, question: str) -> None:
+    passages = [replace(RETURNS, text=f"a{body}", source=str(n), id="") for n in range(5)]
+    text = build(question, passages, form=COMPACT)[-1].content
+    assert text.count("<passage ") <= COMPACT.passages
+    assert len(re.findall(r"</?passages>", text)) == 2
