@@ -176,6 +176,53 @@ class SlackSettings(Section):
     )
 
 
+class TelegramPlace(Section):
+    """What is different in one Telegram chat."""
+
+    audience: Audience = Field(
+        Audience.CUSTOMER, description="Whose knowledge answers in this chat draw on."
+    )
+    mode: Literal["addressed", "always"] = Field(
+        "addressed", description="In a group: answer when addressed, or every message."
+    )
+
+
+class TelegramSettings(Section):
+    """The Telegram channel; on when `token` is set."""
+
+    token: SecretStr = Field(SecretStr(""), description="The bot's token, from @BotFather.")
+    mode: Literal["polling", "webhook"] = Field(
+        "polling",
+        description="How updates arrive: fetched, or sent to `/telegram/updates` under "
+        "`server.public_url`.",
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Proves that an update comes from Telegram; needed for `webhook`. Letters, "
+        "digits, `_` and `-`.",
+    )
+    api_url: str = Field(
+        "https://api.telegram.org",
+        description="Address of the Bot API; another one for a Bot API server of your own.",
+    )
+    staff_chat: int = Field(
+        0,
+        description="Id of the forum group where staff talk with people, one topic each; "
+        "0 has none.",
+    )
+    chats: dict[str, TelegramPlace] = Field(
+        default_factory=dict,
+        description="By chat id, a table with `audience` and `mode` (`addressed` or `always`). "
+        "Chats that are not listed get the customers' knowledge.",
+    )
+    stream: Literal["draft", "edit", "off"] = Field(
+        "draft",
+        description="How answers appear while they are made: as drafts (private chats; groups get "
+        "edits), as a message that is edited, or not before they are whole.",
+    )
+    rich: bool = Field(True, description="Send answers with tables and headings as rich messages.")
+
+
 class LogSettings(Section):
     """Structured logs on standard error."""
 
@@ -200,6 +247,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     slack: SlackSettings = SlackSettings()
+    telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
 
     @classmethod
