@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlmodel import SQLModel
 
-from bot import migrations, tables
+from bot import migrations
 from bot.database import make_engine, parse_url
 from bot.errors import AlreadyRunning, ConfigError, NotFound, StoreError
 from bot.journal import Journal
