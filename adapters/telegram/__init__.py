@@ -1,0 +1,1 @@
+"""Telegram: one door among others, by polling or webhook."""
