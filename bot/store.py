@@ -233,6 +233,14 @@ class Store:
         if changed:
             metrics.VOTES.labels(str(vote.value)).inc()
 
+    async def votes(self, answer_id: str) -> Mapping[str, Vote]:
+        """The votes that stand on an answer, by voter."""
+
+        def read(session: Session) -> Mapping[str, Vote]:
+            return _votes(session, [answer_id]).get(answer_id, {})
+
+        return await self.database.read(read)
+
     async def audit(
         self, actor: str, action: str, target: str, detail: Mapping[str, Any] | None = None
     ) -> None:

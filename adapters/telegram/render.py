@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, LinkPreviewOptions
 
 from adapters.markdown import (
     Block,
@@ -46,6 +46,7 @@ from bot.types import Outcome, Reply
 
 PIECE = 4000  # UTF-16 units after entities are parsed; Telegram takes 4096
 TITLE = 200
+NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
 _JOINER = "\u2060"  # invisible; breaks what Telegram would detect
 _ADDRESS = re.compile(
