@@ -310,6 +310,20 @@ def write(folder: Path, made: Mapping[Split, Sequence[Example]], seed: int) -> d
     return told
 
 
+def write_chats(path: Path, made: Sequence[Example], form: Form) -> None:
+    """Examples as plain conversations, for pretraining: `messages` and a `group` on each line.
+
+    What is left out is what `form` cannot show.
+    """
+    with path.open("w", encoding="utf-8") as file:
+        for one in made:
+            if one.readable(form):
+                turns = [*one.turns(form), Turn("assistant", one.answer)]
+                group = one.passages[0].source.rpartition("/")[0] or one.passages[0].source
+                row = {"messages": [asdict(turn) for turn in turns], "group": f"grounded:{group}"}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
 def read(path: Path) -> Iterator[Example]:
     """Examples of one file. Raises `BadExamples`."""
     try:
