@@ -132,7 +132,8 @@ class Cases:
             rows = _rows(connection.execute(query.order_by(*order).limit(limit)))
             groups: dict[str, list[Row]] = {}
             for row in _with_texts(connection, rows):
-                groups.setdefault(row["kin"] if waiting else row["answer_id"], []).append(row)
+                leader = row["kin"] if waiting and row["kin"] else row["answer_id"]
+                groups.setdefault(leader, []).append(row)
             return list(groups.values())
 
         return await self._database.read(read)
@@ -158,7 +159,10 @@ class Cases:
             connection = session.connection()
             leader = sa.select(_case.c.kin).where(_case.c.answer_id == answer_id).scalar_subquery()
             waiting = _case.c.state.in_([CaseState.OPEN, CaseState.DRAFT])
-            query = sa.select(_case).where(_case.c.kin == leader, waiting, _readable(audiences))
+            same = sa.or_(
+                _case.c.answer_id == answer_id, sa.and_(_case.c.kin == leader, _case.c.kin != "")
+            )
+            query = sa.select(_case).where(same, waiting, _readable(audiences))
             ordered = query.order_by(_case.c.weight.desc()).limit(PAGE)
             return _with_texts(connection, _rows(connection.execute(ordered)))
 

@@ -153,18 +153,17 @@ class Filing:
         found = await self._database.read(lambda session: _unfiled(session.connection(), mark))
         if not found.rows and not found.changed:
             return 0
-        wanted = [row for row in found.rows if reasons_of(_signs(row))]
-        kin = await asyncio.to_thread(self._related, wanted)
 
         def write(connection: Connection) -> int:
             for row in found.rows:
-                _file(connection, row, kin.get(row.answer_id, row.answer_id))
+                _file(connection, row)
             ids = [*(row.answer_id for row in found.rows), *found.changed]
             for answer_id in dict.fromkeys(ids):
                 weigh(connection, answer_id)
             return len(found.rows) + len(found.changed)
 
         done = await self._database.write(write)
+        await self._group()
         newest = max((row.created for row in found.rows), default=None)
         if newest is not None:
             mark.created = newest.isoformat()
@@ -172,10 +171,22 @@ class Filing:
         await self._notes.put("filed", {"audit": mark.audit, "created": mark.created})
         return done
 
+    async def _group(self) -> None:
+        """Put those that entered the queue with the others that ask the same."""
+        while rows := await self._database.read(lambda session: _alone(session.connection())):
+            kin = await asyncio.to_thread(self._related, rows)
+
+            def write(connection: Connection, kin: Mapping[str, str] = kin) -> None:
+                for answer_id, leader in kin.items():
+                    mine = sa.update(_case).where(_case.c.answer_id == answer_id)
+                    connection.execute(mine.values(kin=leader))
+
+            await self._database.write(write)
+
     def _related(self, rows: Sequence[Any]) -> dict[str, str]:
         """By answer, the first answer whose question asked the same. Runs in a thread."""
-        if self._embedder is None or not rows:
-            return {}
+        if self._embedder is None:
+            return {row.answer_id: row.answer_id for row in rows}
         with self._kin_lock:
             if self._kin is None:
                 self._kin = Alike(self._embedder, KIN)
@@ -264,7 +275,19 @@ def _signs(row: Any) -> Signs:  # noqa: ANN401 - a row
     return Signs(row.answer_id, Outcome(row.outcome), row.confidence, row.composer)
 
 
-def _file(connection: Connection, row: Any, kin: str) -> None:  # noqa: ANN401 - a row
+def _alone(connection: Connection) -> Sequence[Any]:
+    """Cases in the queue that were not compared with others yet."""
+    return connection.execute(
+        sa.select(_case.c.answer_id, _answer.c.rewritten, _message.c.text)
+        .join(_answer, _answer.c.id == _case.c.answer_id)
+        .join(_message, _message.c.id == _case.c.id)
+        .where(_case.c.state == CaseState.OPEN, _case.c.kin == "")
+        .order_by(_case.c.id)
+        .limit(BATCH)
+    ).all()
+
+
+def _file(connection: Connection, row: Any) -> None:  # noqa: ANN401 - a row
     took = (row.created - row.accepted).total_seconds()
     values = {
         "id": row.message_id,
@@ -288,7 +311,7 @@ def _file(connection: Connection, row: Any, kin: str) -> None:  # noqa: ANN401 -
         "state": CaseState.CLEAR,
         "weight": 0.0,
         "reasons": [],
-        "kin": kin,
+        "kin": "",
         "verdict": "",
         "fault": "",
         "reviewer": "",

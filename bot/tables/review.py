@@ -100,7 +100,7 @@ class Case(SQLModel, table=True):
     state: CaseState = Field(sa_type=one_of(CaseState))
     weight: float = 0.0  # worst first
     reasons: list[str] = Field(sa_type=CleanJson)  # why it is in the queue
-    kin: str = Field(index=True)  # answer id of the first of near-identical questions
+    kin: str = Field(index=True)  # answer id of the first of near-identical questions, once queued
     verdict: str = ""  # "right" or "wrong"
     fault: str = ""
     reviewer: str = Field(default="", sa_type=CleanText)
