@@ -19,15 +19,16 @@ import structlog
 
 from bot.cite import Citer, mark
 from bot.compose import Piece, Quoter, quotable
+from bot.curated import CuratedAnswers
 from bot.errors import EngineError
 from bot.ground import Checker, Passages
 from bot.metrics import STAGE_SECONDS
 from bot.prompt import build
+from bot.readings import Read, best_reading, without_repeats
 from bot.types import Engine, Found, Limits, Outcome, Question, Reply, Sink, Turn
 from bot.understand import Part, Understood, understand
 from bot.units import plain
-from bot.words.followup import Candidate, Lean
-from bot.words.lexicon import content
+from bot.words.followup import Candidate
 from bot.words.phrases import phrases
 from bot.words.smalltalk import Talk
 from knowledge.types import Hit, Hits, Passage, Query, Retriever
@@ -41,9 +42,6 @@ FOUND = 8  # passages asked of the search, and logged
 PROMPTED = 5  # passages a model is given
 NEAR = 0.35  # share of the threshold from which a page counts as near enough to name
 NEAREST = 3  # pages named when abstaining
-# What makes one reading of a message better than another, beside the search's confidence.
-NEW, CARRIED = 0.2, 0.1  # share of its own words, and of the words carried over, that are found
-ALONE = {Lean.NONE: 0.0, Lean.WEAK: 0.05, Lean.STRONG: -0.3}  # for being read without context
 
 
 class Generator(Protocol):
@@ -58,26 +56,6 @@ class Generator(Protocol):
     def model(self) -> str:
         """The model to ask for."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """One part of a message with the reading of it that the knowledge answers best."""
-
-    part: Part
-    reading: Candidate
-    hits: Hits
-    answered: bool
-
-    @property
-    def query(self) -> str:
-        """What was searched for."""
-        return self.reading.text
-
-    @property
-    def focus(self) -> str:
-        """What of the query is new; empty where all of it is."""
-        return "" if self.reading.alone else self.part.text
 
 
 @dataclass(slots=True)
@@ -118,6 +96,7 @@ class GroundedAnswerer:
         threshold: float = 0.5,
         limits: Limits | None = None,
         contact: str = "",
+        curated: CuratedAnswers | None = None,
     ) -> None:
         self._retriever = retriever
         self._generator = generator
@@ -127,6 +106,7 @@ class GroundedAnswerer:
         self._threshold = threshold
         self._limits = limits or Limits()
         self._contact = contact
+        self._curated = curated
 
     async def warm(self) -> None:
         """Load what the first question would otherwise wait for: the language models."""
@@ -143,6 +123,12 @@ class GroundedAnswerer:
             return await self._human(run)
         if not understood.parts:
             return await self._talk(run, understood)
+        if self._curated is not None:
+            with run.stage("curated"):
+                written = await self._curated.answer(question, understood)
+            if written is not None:
+                await sink.append(written.text)
+                return replace(written, timings=dict(run.timings))
         await sink.status(phrases(run.lang).searching)
         with run.stage("search"):
             reads = await self._read_all(run, understood.parts)
@@ -183,32 +169,30 @@ class GroundedAnswerer:
         text = f"{say.human_known}\n\n{_render(pieces, run.citer)}"
         return await self._finish(run, text, Outcome.ANSWERED, [read], composer="quote")
 
-    async def _read_all(self, run: _Run, parts: Sequence[Part]) -> list[_Read]:
+    async def _read_all(self, run: _Run, parts: Sequence[Part]) -> list[Read]:
         reads = list(await asyncio.gather(*(self._read(run, part) for part in parts)))
         if len(reads) > 1 and not any(read.answered for read in reads):
             # What looked like several questions may be one story: try it as a whole.
             text = " ".join(part.text for part in parts)
             whole = await self._read(run, Part(text, ()))
             return [whole] if whole.answered else reads
-        return _without_repeats(reads)
+        return without_repeats(reads)
 
-    async def _read(self, run: _Run, part: Part) -> _Read:
+    async def _read(self, run: _Run, part: Part) -> Read:
         """Search a part's readings and keep the one the knowledge answers best."""
         readings = part.candidates or (Candidate(part.text, alone=True),)
         found = await asyncio.gather(*(self._search(run, one.text) for one in readings))
-        best = max(
-            range(len(readings)), key=lambda row: (_fit(part, readings, row, found[row]), -row)
-        )
+        best = best_reading(part, readings, found)
         hits = found[best]
         answered = bool(hits.hits) and hits.confidence >= self._threshold
-        return _Read(part, readings[best], hits, answered)
+        return Read(part, readings[best], hits, answered)
 
     async def _search(self, run: _Run, text: str) -> Hits:
         query = Query(text, run.question.audience, limit=FOUND, lang=run.lang)
         hits = await self._retriever.search(query)
         return replace(hits, hits=_prefer_language(hits.hits, run.lang))
 
-    async def _respond(self, run: _Run, reads: list[_Read]) -> Reply:
+    async def _respond(self, run: _Run, reads: list[Read]) -> Reply:
         answered = [read for read in reads if read.answered]
         generator = self._generator
         engine = generator.engine if generator is not None and answered else None
@@ -233,14 +217,14 @@ class GroundedAnswerer:
             run, "\n\n".join(texts), Outcome.ANSWERED, reads, composer="quote"
         )
 
-    async def _quote(self, run: _Run, read: _Read) -> tuple[Piece, ...]:
+    async def _quote(self, run: _Run, read: Read) -> tuple[Piece, ...]:
         with run.stage("compose"):
             return await asyncio.to_thread(
                 self._quoter.quote, read.query, read.hits.hits, read.focus
             )
 
     async def _generated(
-        self, run: _Run, reads: list[_Read], engine: Engine, model: str
+        self, run: _Run, reads: list[Read], engine: Engine, model: str
     ) -> Reply | None:
         """A model's answer, checked claim by claim; None where a quote has to do."""
         answered = [read for read in reads if read.answered]
@@ -295,11 +279,11 @@ class GroundedAnswerer:
                 await closing()
         return text, served
 
-    def _nothing_on(self, run: _Run, read: _Read) -> str:
+    def _nothing_on(self, run: _Run, read: Read) -> str:
         say = phrases(run.lang)
         return say.abstain_part.format(question=say.quote_mark.format(_echo(read.part.text)))
 
-    async def _abstain(self, run: _Run, reads: list[_Read]) -> Reply:
+    async def _abstain(self, run: _Run, reads: list[Read]) -> Reply:
         """An honest "not in what I know", with what is near and a way to a person."""
         say = phrases(run.lang)
         near = _nearest(reads, self._threshold * NEAR)
@@ -315,7 +299,7 @@ class GroundedAnswerer:
         run: _Run,
         text: str,
         outcome: Outcome,
-        reads: Sequence[_Read] = (),
+        reads: Sequence[Read] = (),
         *,
         composer: str = "none",
         model: str = "",
@@ -372,35 +356,6 @@ def _echo(asked: str) -> str:
     return text if len(text) <= ECHO else f"{text[:ECHO].rsplit(' ', 1)[0]}…"
 
 
-def _fit(part: Part, readings: Sequence[Candidate], row: int, hits: Hits) -> float:
-    """How well a reading is answered: by what was asked now, and by what it leans on.
-
-    One passage has to hold both: a passage on the old topic beside one on the new says that the
-    topic has changed.
-    """
-    reading = readings[row]
-    new = set(content(part.text))
-    carried = {word for one in readings for word in content(one.text)} - new
-    said = [set(content(_whole(hit.passage))) for hit in hits.hits[:3]]
-    both = max(
-        (NEW * _share(new, words) + CARRIED * _share(carried, words) for words in said),
-        default=0.0,
-    )
-    if reading.alone:
-        return hits.confidence + both + ALONE[reading.lean]
-    # The old question carried over finds its old answer with ease: what counts is the new part.
-    found = max((_share(new, words) for words in said), default=0.0)
-    return hits.confidence * (0.5 + 0.5 * found) + both
-
-
-def _share(asked: set[str], words: set[str]) -> float:
-    return len(asked & words) / len(asked) if asked else 1.0
-
-
-def _whole(passage: Passage) -> str:
-    return " ".join((*passage.title_path, passage.question, passage.text))
-
-
 def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
     """Passages in the asker's language first where they are nearly as good."""
     if not hits or hits[0].passage.lang == lang:
@@ -409,17 +364,6 @@ def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
     enough = top - 0.3 * (top - low)
     same = [hit for hit in hits if hit.passage.lang == lang and hit.score >= enough]
     return (*same, *(hit for hit in hits if hit not in same))
-
-
-def _without_repeats(reads: list[_Read]) -> list[_Read]:
-    """Two questions that the same passage answers are one."""
-    kept: list[_Read] = []
-    for read in reads:
-        first = read.hits.hits[0].passage.id if read.answered else ""
-        if first and any(first == one.hits.hits[0].passage.id for one in kept if one.answered):
-            continue
-        kept.append(read)
-    return kept
 
 
 def _interleaved(rows: Iterable[Sequence[Hit]]) -> list[Passage]:
@@ -440,9 +384,9 @@ def _harmless(passage: Passage) -> Passage:
     return replace(passage, text="\n\n".join(unit.whole for unit in shown))
 
 
-def _touched(reads: Sequence[_Read], supported: frozenset[str]) -> list[_Read]:
+def _touched(reads: Sequence[Read], supported: frozenset[str]) -> list[Read]:
     """The questions that a model's answer spoke to: each passage speaks for its best rank."""
-    touched: list[_Read] = []
+    touched: list[Read] = []
     for passage_id in supported:
         ranks = [
             (rank, read)
@@ -455,7 +399,7 @@ def _touched(reads: Sequence[_Read], supported: frozenset[str]) -> list[_Read]:
     return touched
 
 
-def _nearest(reads: Sequence[_Read], least: float) -> list[Passage]:
+def _nearest(reads: Sequence[Read], least: float) -> list[Passage]:
     """Pages worth naming though they do not answer, one per title."""
     found: dict[str, Passage] = {}
     for read in reads:
@@ -465,7 +409,7 @@ def _nearest(reads: Sequence[_Read], least: float) -> list[Passage]:
     return list(found.values())[:NEAREST]
 
 
-def _found(reads: Sequence[_Read]) -> tuple[Found, ...]:
+def _found(reads: Sequence[Read]) -> tuple[Found, ...]:
     return tuple(
         Found(hit.passage.id, hit.passage.source, hit.passage.title, hit.score, hit.parts)
         for read in reads

@@ -21,6 +21,7 @@ import numpy as np
 from bot.units import Kind, Unit, plain, units
 from bot.words.lexicon import content, tokens
 from bot.words.orders import is_planted
+from bot.words.wants import Asked
 from knowledge.types import Hit, Passage
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ CACHE = 2000  # passages whose pieces and vectors are kept
 # What a piece's score is made of. Chosen on golden questions over several knowledge folders;
 # the exact values matter little, that each part is there does.
 MEANING, WORDS, KIND = 0.55, 0.30, 0.08
+NAMED = 0.5  # for a table with a row about the very code that is asked for
 NEAR = 0.16  # pieces this close to the best one of their passage are quoted with it
 # The search's scores are log odds; the best sentence adds to them with this weight.
 SENTENCE = 4.0
@@ -63,12 +65,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A passage cut into pieces. `vectors` fills as pieces are looked at, by row."""
+    """A passage cut into pieces. `vectors` fills as pieces are looked at, by what was embedded."""
 
     units: tuple[Unit, ...]
     plains: tuple[str, ...]
     words: tuple[frozenset[str], ...]
-    vectors: dict[int, FloatArray]
+    vectors: dict[str, FloatArray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,64 +95,6 @@ class _Scored:
         return self.hit.score + SENTENCE * self.top
 
 
-_NUMBER = re.compile(r"\d")
-_MONEY = re.compile(
-    r"[$€£¥₽]|\b(?:USD|EUR|GBP|CHF|CNY|RMB|euros?|dollars?|pounds?|free|gratis|kostenlos"
-    r"|бесплатно|руб\w*)\b|[元免]",
-    re.IGNORECASE,
-)
-_TIME = re.compile(
-    r"\d\s*(?::\d\d|am\b|pm\b|h\b|uhr\b)|\b(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?"
-    r"|monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|immediately|instantly"
-    r"|minutos?|horas?|d[ií]as?|semanas?|mes(?:es)?|años?|lunes|viernes|sábado|domingo"
-    r"|minuten?|stunden?|tag(?:e|en)?|wochen?|monat(?:e|en)?|jahre?n?|montag|freitag|samstag"
-    r"|минут\w*|час\w*|дн(?:я|ей|ь)|день|недел\w*|месяц\w*|лет|год\w*)\b|[0-9一二三四五六七八九十两]\s*"
-    r"(?:个)?(?:分钟|小时|天|日|周|月|年)",
-    re.IGNORECASE,
-)
-_CONTACT = re.compile(r"\S+@\S+\.\w+|https?://|\+?\d[\d\s()./-]{6,}\d")
-_WANTS = (
-    (
-        re.compile(
-            r"\bhow much\b|\bprice|\bcosts?\b|\bfees?\b|\bcharge|\bcu[aá]nto (?:cuesta|vale|es)"
-            r"|\bprecio|\bcoste|\bwie ?viel|\bkost|\bpreis|\bсколько стоит|\bцен|多少钱|价格|费用",
-            re.IGNORECASE,
-        ),
-        _MONEY,
-    ),
-    (
-        re.compile(
-            r"\bwhen\b|\bhow (?:long|soon|fast|quick|often)\b|\bwhat time\b|\bhours\b|\bdeadline"
-            r"|\bcu[aá]ndo\b|\bcu[aá]nto (?:tarda|tiempo|dura)|\bhorario|\bplazo|\bwann\b"
-            r"|\bwie lange"
-            r"|\bfrist|\böffnungszeit|\bкогда\b|\bкак долго|\bсколько (?:врем|длит|ждать)|\bсрок"
-            r"|什么时候|多久|几天|几点|多长时间|时间",
-            re.IGNORECASE,
-        ),
-        _TIME,
-    ),
-    (
-        re.compile(
-            r"\bhow many\b|\bhow (?:far|big|large|old|high|heavy)\b|\blimit|\bmaximum|\bminimum"
-            r"|\bcu[aá]ntos?\b|\bcu[aá]ntas\b|\bwie ?viele|\bсколько\b|多少|几个",
-            re.IGNORECASE,
-        ),
-        _NUMBER,
-    ),
-    (
-        re.compile(
-            r"\bcontact|\be-?mail|\bphone|\bcall\b|\baddress|\breach\b|\bcontacto|\btel[eé]fono"
-            r"|\bcorreo|\bkontakt|\btelefon|\berreich|\bсвязаться|\bтелефон|\bпочт|联系|电话|邮箱",
-            re.IGNORECASE,
-        ),
-        _CONTACT,
-    ),
-)
-_HOW_TO = re.compile(
-    r"\bhow (?:do|can|should|would|to)\b|\bsteps?\b|\bcómo (?:puedo|se|hago|cambio)"
-    r"|\bwie (?:kann|geht|mache|stelle)|\bкак (?:мне|можно|сделать)|怎么|如何",
-    re.IGNORECASE,
-)
 # A sentence that opens like this leans on the one before it.
 _LEANS = re.compile(
     r"^(?:it|its|this|that|these|those|they|them|their|he|she|such|then|also|however|otherwise"
@@ -165,20 +109,6 @@ _NOISE = re.compile(
     r"|back to top|véase también|siehe auch|см\. также|另请参阅)\b",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What kind of thing a question wants to see."""
-
-    shapes: tuple[re.Pattern[str], ...]
-    how_to: bool
-
-    @classmethod
-    def of(cls, question: str) -> _Asked:
-        """Read from the question's wording."""
-        shapes = tuple(shape for ask, shape in _WANTS if ask.search(question))
-        return cls(shapes, _HOW_TO.search(question) is not None)
 
 
 class Quoter:
@@ -204,7 +134,7 @@ class Quoter:
         for one in others:
             if len(pieces) == QUOTED or one.odds < main.odds - SIDE_NEAR:
                 break
-            side = _side_piece(one, pieces)
+            side = _side_piece(one, pieces, question)
             if side is not None:
                 pieces.append(side)
         return tuple(pieces)
@@ -215,7 +145,7 @@ class Quoter:
         if not rows:
             return []
         weight = _weights(question, focus, [words for _, cut in rows for words in cut.words])
-        asked = _Asked.of(focus or question)
+        asked = Asked.of(focus or question)
         worded = [_worded(hit.passage, cut, weight, asked) for hit, cut in rows]
         close = self._closeness(
             question, [(*row, base) for row, base in zip(rows, worded, strict=True)]
@@ -247,30 +177,47 @@ class Quoter:
 
         Pieces whose wording promises little get a little less than the least that was computed.
         """
+        words = set(content(question))
         best = [
             [int(row) for row in np.argsort(-base, kind="stable")[: _few(hit.passage, cut)]]
             for hit, cut, base in rows
         ]
+        telling = [
+            [_telling(cut, row, words) for row in chosen]
+            for (_, cut, _), chosen in zip(rows, best, strict=True)
+        ]
         with self._lock:
             missing = [
-                (cut, row)
-                for (_, cut, _), chosen in zip(rows, best, strict=True)
-                for row in chosen
-                if row not in cut.vectors
+                (cut, text)
+                for (_, cut, _), texts in zip(rows, telling, strict=True)
+                for text in texts
+                if text not in cut.vectors
             ]
         if missing:
-            made = self._embedder.encode([cut.plains[row][:EMBEDDED_CHARS] for cut, row in missing])
+            made = self._embedder.encode([text for _, text in missing])
             with self._lock:
-                for (cut, row), made_one in zip(missing, made, strict=True):
-                    cut.vectors[row] = made_one
+                for (cut, text), made_one in zip(missing, made, strict=True):
+                    cut.vectors[text] = made_one
         asked = self._embedder.encode_query(question)
         found = []
-        for (_, cut, base), chosen in zip(rows, best, strict=True):
-            known = np.array([float(cut.vectors[row] @ asked) for row in chosen], np.float32)
+        for (_, cut, base), chosen, texts in zip(rows, best, telling, strict=True):
+            known = np.array([float(cut.vectors[text] @ asked) for text in texts], np.float32)
             cosines = np.full(len(base), known.min() - 0.05, np.float32)
             cosines[chosen] = known
             found.append(cosines)
         return found
+
+
+def _telling(cut: _Cut, row: int, asked: set[str]) -> str:
+    """What of a piece is embedded: its beginning, or of a table the row that fits the words."""
+    unit, text = cut.units[row], cut.plains[row]
+    if unit.kind is not Kind.TABLE or len(text) <= EMBEDDED_CHARS:
+        return text[:EMBEDDED_CHARS]
+    rows = [plain(item) for item in unit.items[2:]]
+    overlaps = [len(asked & set(content(one))) for one in rows]
+    if not any(overlaps):
+        return text[:EMBEDDED_CHARS]
+    return f"{plain(unit.items[0])} {rows[overlaps.index(max(overlaps))]}"[:EMBEDDED_CHARS]
 
 
 def _few(passage: Passage, cut: _Cut) -> int:
@@ -313,12 +260,13 @@ def _weights(question: str, focus: str, rows: Sequence[frozenset[str]]) -> dict[
     return {word: value / total for word, value in raw.items()} if total else {}
 
 
-def _worded(passage: Passage, cut: _Cut, weight: dict[str, float], asked: _Asked) -> FloatArray:
+def _worded(passage: Passage, cut: _Cut, weight: dict[str, float], asked: Asked) -> FloatArray:
     """(pieces,) what wording and shape alone say about each piece."""
     around = frozenset(content(_about(passage)))
     return np.array(
         [
             WORDS * _covered(weight, cut.words[row], around)
+            + (NAMED if unit.kind is Kind.TABLE and _rows_named(unit.items[2:], weight) else 0.0)
             + _shape_bonus(unit, cut.plains[row], asked.shapes, how_to=asked.how_to)
             for row, unit in enumerate(cut.units)
         ],
@@ -359,7 +307,7 @@ def _main_piece(one: _Scored, question: str) -> Piece:
     return Piece(text, passage, one.cut.plains[best][:300], one.top)
 
 
-def _side_piece(one: _Scored, pieces: list[Piece]) -> Piece | None:
+def _side_piece(one: _Scored, pieces: list[Piece], question: str) -> Piece | None:
     """What a further passage adds; None if it only repeats what is quoted already."""
     best = one.best
     words = one.cut.words[best]
@@ -368,7 +316,8 @@ def _side_piece(one: _Scored, pieces: list[Piece]) -> Piece | None:
         if len(words & quoted) >= SAME * len(words):
             return None
     rows = _pick(one, best, SIDE_BUDGET)
-    return Piece(_joined(one, rows, ""), one.hit.passage, one.cut.plains[best][:300], one.top)
+    text = _joined(one, rows, question)
+    return Piece(text, one.hit.passage, one.cut.plains[best][:300], one.top)
 
 
 def _pick(one: _Scored, best: int, budget: int) -> list[int]:
@@ -428,11 +377,13 @@ def _joined(one: _Scored, rows: Iterable[int], question: str) -> str:
 
 def _shortened(unit: Unit, question: str) -> str:
     """The piece with its lead; a very long list or table keeps its best-matching rows."""
+    asked = set(content(question))
+    if unit.kind is Kind.TABLE and (rows := _rows_named(unit.items[2:], asked)):
+        return "\n".join((*unit.items[:2], *rows))
     limit = STEPS_WHOLE if unit.kind in (Kind.STEPS, Kind.CODE) else LIST_WHOLE
     if len(unit.text) <= limit or not unit.items:
         return unit.whole
     head = 2 if unit.kind is Kind.TABLE else 0
-    asked = set(content(question))
     rated = sorted(
         range(head, len(unit.items)),
         key=lambda row: (-len(asked & set(content(plain(unit.items[row])))), row),
@@ -446,6 +397,16 @@ def _shortened(unit: Unit, question: str) -> str:
         kept.append(row)
     text = "\n".join(unit.items[row] for row in sorted(kept))
     return f"{unit.lead}\n\n{text}" if unit.lead else text
+
+
+def _rows_named(rows: Sequence[str], asked: Iterable[str]) -> list[str]:
+    """The few rows that the question names by a code or a number ("E07"); empty if it names none.
+
+    Only such words: others may stand in one row by chance, and the answer in the next.
+    """
+    codes = {word for word in asked if any(char.isdigit() for char in word)}
+    named = [row for row in rows if codes and codes & set(content(plain(row)))]
+    return named if 2 * len(named) <= len(rows) else []
 
 
 def _balanced(text: str) -> str:

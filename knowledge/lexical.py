@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from knowledge.terms import grams, terms
+from knowledge.terms import grams, is_code, terms
 from knowledge.types import Passage
 
 FloatArray = npt.NDArray[np.float32]
@@ -28,6 +28,7 @@ RowArray = npt.NDArray[np.int64]
 
 K1 = 1.2  # how soon repeating a term stops counting
 B = 0.75  # how much long texts are held back
+CODE_SHARE = 0.03  # of the passages that may hold a code; a commoner one is a word like any other
 QUERY_CHARS = 4000  # of a query that are looked at: more is a document, not a question
 POSTINGS = 400_000  # postings one query may touch per field; its commonest terms go first
 
@@ -94,6 +95,14 @@ class Lexical:
         """What every passage covers of the query's character n-grams."""
         return self._grams.cover(text)
 
+    def codes(self, text: str) -> FloatArray:
+        """(n,) share of the query's codes that every passage holds; zeros if it has none.
+
+        A code is a rare term of letters and digits: an error code, a part, a version. Meaning
+        says nothing about it, and no other passage will do.
+        """
+        return self._words.hold(one for one in terms(text[:QUERY_CHARS]) if is_code(one))
+
 
 def best(scores: FloatArray, k: int) -> tuple[RowArray, FloatArray]:
     """Rows and scores of the `k` highest positive scores, best first; ties in row order."""
@@ -120,6 +129,10 @@ class _Field:
         """Add a query term's share to every passage that has it."""
         span = slice(self.starts[term], self.starts[term + 1])
         scores[self.rows[span]] += self.weights[span].astype(np.float32) * np.float32(weight)
+
+    def rows_of(self, term: int) -> npt.NDArray[np.int32]:
+        """The passages that have a term."""
+        return self.rows[self.starts[term] : self.starts[term + 1]]
 
     def length(self, term: int) -> int:
         return int(self.starts[term + 1] - self.starts[term])
@@ -157,6 +170,14 @@ class _Terms:
         unknown = (len(distinct) - len(ids)) * _idf(self.rows, 0)
         scale = np.float32(1.0 / known if known else 0.0)
         return Coverage(question * scale, whole * scale, known, unknown, len(distinct))
+
+    def hold(self, wanted: Iterable[str]) -> FloatArray:
+        ids = {self._vocabulary[term] for term in wanted if term in self._vocabulary}
+        rare = [one for one in ids if self._whole.length(one) <= max(5, CODE_SHARE * self.rows)]
+        held = np.zeros(self.rows, np.float32)
+        for one in rare:
+            held[self._whole.rows_of(one)] += np.float32(1 / len(rare))
+        return held
 
     def save(self, folder: Path, name: str) -> None:
         ordered = sorted(self._vocabulary, key=self._vocabulary.__getitem__)

@@ -4,8 +4,8 @@ Knows how candidates are gathered from one audience's view and scored in two sta
 the evidence for the best of them into a probability that the query is answered here. Does not
 know what is done with the hits, nor how the index is stored.
 
-First stage: cosines of the question and answer vectors, and BM25 coverage of words and
-character n-grams. Second stage: late interaction over token vectors, for the best few.
+First stage: cosines of the question and answer vectors, BM25 coverage of words and character
+n-grams, and codes held. Second stage: late interaction over token vectors, for the best few.
 """
 
 from __future__ import annotations
@@ -140,10 +140,11 @@ def search(index: OpenIndex, embedder: Embedder, query: Query, weights: Scoring)
 def gather(view: View, text: str, tokens: TokenVectors) -> Examined:
     """Candidates of the first stage: the best by each kind of evidence, with all of it."""
     words, grams = view.lexical.words(text), view.lexical.grams(text)
+    codes = view.lexical.codes(text)
     named = [view.dense(field, tokens.pooled, GATHER)[0] for field in ("question", "answer")]
     named += [
         best(scores, GATHER)[0]
-        for scores in (words.question, words.whole, grams.question, grams.whole)
+        for scores in (words.question, words.whole, grams.question, grams.whole, codes)
     ]
     rows = np.unique(np.concatenate(named)).astype(np.int64)
     evidence = {
@@ -153,6 +154,7 @@ def gather(view: View, text: str, tokens: TokenVectors) -> Examined:
         "words_whole": words.whole[rows],
         "grams_question": grams.question[rows],
         "grams_whole": grams.whole[rows],
+        "codes": codes[rows],
     }
     return Examined(rows, evidence, query_facts(text, words, grams, len(view.passages)))
 

@@ -67,6 +67,15 @@ def terms(text: str) -> list[str]:
     return found
 
 
+def is_code(term: str) -> bool:
+    """True for a term of letters and digits: e07, brw310, pc54512."""
+    return (
+        len(term) > 2
+        and any(char.isdigit() for char in term)
+        and any(char.isalpha() for char in term)
+    )
+
+
 def grams(text: str) -> list[str]:
     """Character n-grams: what two spellings, or two forms, of one word still share.
 

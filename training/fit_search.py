@@ -41,6 +41,7 @@ FIRST = (
     "words_whole",
     "grams_question",
     "grams_whole",
+    "codes",
 )
 LATE = tuple(f"late_{name}" for name in ("question", "window", "whole", "flat", "rare", "asked"))
 FACTS = ("length", "rarity", "known_words")
@@ -48,7 +49,7 @@ FIRST_TERMS = FIRST
 SECOND_TERMS = (*FIRST, *LATE, *(f"{name}*{fact}" for name in FIRST + LATE for fact in FACTS))
 CONFIDENCE_TERMS = (
     "one",
-    *("question", "answer", *LATE, "margin", "lead"),
+    *("question", "answer", "codes", *LATE, "margin", "lead"),
     *("words_whole*known_words", "grams_whole*known_grams"),
     *("words_question*known_words", "grams_question*known_grams"),
     *("one*length", "one*known_words", "one*passages"),

@@ -21,7 +21,8 @@ class Lean(IntEnum):
 
     NONE = 0
     WEAK = 1  # short enough to be one; stands on its own if the knowledge says so
-    STRONG = 2  # cannot be understood alone
+    NAMES = 2  # "and what about X?": X in the place of something before, or a new topic
+    STRONG = 3  # cannot be understood alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,9 @@ def lean(message: str) -> Lean:
     start = next(
         (cue for pattern in (_START, _START_ZH, _END_ZH) if (cue := pattern.match(message))), None
     )
-    if start and short and not _stands(start.group("rest")):
-        return Lean.STRONG
+    if start and short and not _stands(rest := start.group("rest")):
+        names = content(rest) and not _PRONOUN.search(_EMPTY.sub(_blank, rest))
+        return Lean.NAMES if names and not _BARE.match(rest) else Lean.STRONG
     masked = _EMPTY.sub(_blank, message)
     found = _PRONOUN.search(masked)
     if found:
@@ -175,12 +177,12 @@ def standalone(message: str, topic: str, answers: Sequence[str] = ()) -> list[Ca
         _pronoun(message, names) if names else "",
         _pronoun(message, _subject(topic)),
         f"{_bare(topic)} {message}",
-        f"{_bare(message)}: {_gist(last_answer)}" if how is Lean.STRONG and last_answer else "",
+        f"{_bare(message)}: {_gist(last_answer)}" if how >= Lean.NAMES and last_answer else "",
     ]
     found = dict.fromkeys(one.strip() for one in readings if one)
     folded = message.casefold()
     read = [Candidate(one, alone=False, lean=how) for one in found if one.casefold() != folded]
-    return [*read[:READINGS], alone] if how is Lean.STRONG else [alone, *read[: READINGS - 1]]
+    return [*read[:READINGS], alone] if how >= Lean.NAMES else [alone, *read[: READINGS - 1]]
 
 
 def topic_of(questions: Sequence[str]) -> str:
@@ -188,8 +190,8 @@ def topic_of(questions: Sequence[str]) -> str:
     topic = ""
     for question in questions:
         candidates = standalone(question[:LONGEST], topic)
-        strong = lean(question) is Lean.STRONG
-        topic = candidates[0].text if strong and topic else question[:LONGEST]
+        leans = lean(question) >= Lean.NAMES
+        topic = candidates[0].text if leans and topic else question[:LONGEST]
     return topic
 
 

@@ -1,7 +1,7 @@
 """What the bot says in its own words, in every language it speaks itself.
 
 Knows sentences, not when to say them. A language without its own entry is answered in English.
-No sentence promises what the bot cannot do: it never says that somebody has been called.
+No sentence promises what the bot cannot do: `handed` is said only once staff were told.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class Phrases:
     human_known: str  # followed by a quote from the knowledge
     human_unknown: str
     human_contact: str  # {contact}
+    handed: str
     abstain: str
     abstain_part: str  # {question}
     nearest: str  # followed by a list
@@ -49,6 +50,8 @@ _EN = Phrases(
     human_unknown="I'm an automated assistant, and the documents I have don't say how to reach "
     "a person. Whoever runs this page can tell you.",
     human_contact="I'm an automated assistant. You can reach a person here: {contact}",
+    handed="I've passed this on to the team. A person will answer you here; until then I stay "
+    "quiet, and whatever you write reaches them.",
     abstain="That is not in what I know.",
     abstain_part="I found nothing on {question}.",
     nearest="The nearest pages I have:",
@@ -71,6 +74,7 @@ _ZH = Phrases(
     human_known="我是自动助手。您可以这样联系人工客服：",
     human_unknown="我是自动助手，已收录的资料没有说明如何联系人工客服。请咨询本页面的运营方。",
     human_contact="我是自动助手。您可以通过这里联系人工客服：{contact}",
+    handed="我已将对话转给工作人员，会有人在这里回复您。在此期间我不再作答，您写的内容他们都能看到。",
     abstain="我掌握的资料里没有这方面的内容。",
     abstain_part="关于{question}，我没有找到相关内容。",
     nearest="最接近的页面：",
@@ -95,6 +99,8 @@ _ES = Phrases(
     human_unknown="Soy un asistente automático, y los documentos que tengo no dicen cómo hablar "
     "con una persona. Quien gestiona esta página puede indicárselo.",
     human_contact="Soy un asistente automático. Aquí puede hablar con una persona: {contact}",
+    handed="He pasado esto al equipo. Una persona le responderá aquí; hasta entonces no diré nada, "
+    "y lo que usted escriba les llegará.",
     abstain="Eso no está en lo que sé.",
     abstain_part="No he encontrado nada sobre {question}.",
     nearest="Las páginas más cercanas que tengo:",
@@ -122,6 +128,8 @@ _DE = Phrases(
     "Sie einen Menschen erreichen. Wer diese Seite betreibt, kann es Ihnen sagen.",
     human_contact="Ich bin ein automatischer Assistent. Hier erreichen Sie einen Menschen: "
     "{contact}",
+    handed="Ich habe das an das Team weitergegeben. Ein Mensch wird Ihnen hier antworten; bis "
+    "dahin bin ich still, und was Sie schreiben, kommt dort an.",
     abstain="Das steht nicht in dem, was ich weiß.",
     abstain_part="Zu {question} habe ich nichts gefunden.",
     nearest="Die nächstliegenden Seiten, die ich habe:",
@@ -148,6 +156,8 @@ _RU = Phrases(
     human_unknown="Я автоматический помощник, и в моих документах не сказано, как связаться с "
     "человеком. Это подскажут владельцы страницы.",
     human_contact="Я автоматический помощник. Связаться с человеком можно здесь: {contact}",
+    handed="Я передал это сотрудникам. Вам ответит человек прямо здесь; до тех пор я молчу, а всё, "
+    "что вы напишете, дойдёт до них.",
     abstain="Этого нет в том, что я знаю.",
     abstain_part="Я ничего не нашёл по вопросу {question}.",
     nearest="Ближайшие страницы, которые у меня есть:",

@@ -139,3 +139,16 @@ def test_the_shared_sample_is_found_by_its_question() -> None:
     built = Lexical.build(PASSAGES)
     for row, passage in enumerate(PASSAGES[:12]):
         assert built.search(passage.question, 1)[0].tolist() == [row]
+
+
+def test_a_code_is_found_in_the_passages_that_hold_it() -> None:
+    texts = ["Code E07 means too hot.", "E12 means overdue.", "Codes mean faults.", "E07, E12."]
+    lexical = Lexical.build([Passage(text, "faults.md") for text in texts])
+    assert lexical.codes("what do e07 and E12 mean").tolist() == [0.5, 0.5, 0.0, 1.0]
+    assert lexical.codes("what do codes mean").tolist() == [0.0] * 4
+    assert lexical.codes("what does E99 mean").tolist() == [0.0] * 4
+
+
+def test_a_code_that_stands_everywhere_is_a_word_like_any_other() -> None:
+    lexical = Lexical.build([Passage(f"The K9 manual, part {n}", "k9.md") for n in range(200)])
+    assert not lexical.codes("how do I clean the k9").any()
