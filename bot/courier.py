@@ -12,14 +12,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 import structlog
 
 from bot.errors import DeliveryError, StoreUnavailable
-from bot.journal import Journal
 from bot.tables import SendState
-from bot.types import Address, Channel, Delivery, Reply
+from bot.types import Address, Delivery, Reply, Showplace
 from knowledge.errors import DeskhandError
 
 P = ParamSpec("P")
@@ -65,7 +64,7 @@ class Showing:
     was said so far.
     """
 
-    def __init__(self, channel: Channel, to: Address, event_id: str, patience: Patience) -> None:
+    def __init__(self, channel: Showplace, to: Address, event_id: str, patience: Patience) -> None:
         self._patience = patience
         self._opening = asyncio.create_task(self._open(channel, to, event_id))
         self._opening.add_done_callback(_look_at)
@@ -96,7 +95,7 @@ class Showing:
         """The channel's delivery; raises what opening it raised."""
         return await asyncio.shield(self._opening)
 
-    async def _open(self, channel: Channel, to: Address, event_id: str) -> Delivery:
+    async def _open(self, channel: Showplace, to: Address, event_id: str) -> Delivery:
         async with asyncio.timeout(self._patience.send_s):
             return await channel.open(to, event_id)
 
@@ -131,11 +130,29 @@ class Parcel:
     delivery: Delivery | None = None
 
 
+class Outbox(Protocol):
+    """Remembers how far each parcel has come (`bot/journal.py`)."""
+
+    async def begin_send(self, answer_id: str, *, again: bool = False) -> int | None:
+        """Count an attempt; None if the parcel must not be shown any more."""
+        ...
+
+    async def sent(self, answer_id: str, platform_id: str) -> None:
+        """It was shown."""
+        ...
+
+    async def unsent(
+        self, answer_id: str, state: SendState, error: str, *, counts: bool = True
+    ) -> None:
+        """It was not, or not for sure; `counts` is False if it only has to wait."""
+        ...
+
+
 class Courier:
     """Delivers parcels, one call each, until they are shown or given up on."""
 
     def __init__(
-        self, journal: Journal, channels: Mapping[str, Channel], patience: Patience
+        self, journal: Outbox, channels: Mapping[str, Showplace], patience: Patience
     ) -> None:
         self._patience = patience
         self._journal = journal
@@ -147,22 +164,34 @@ class Courier:
         self._stopping.set()
 
     async def deliver(self, parcel: Parcel) -> None:
-        """Show a reply, or give up on it. Returns early when stopped."""
+        """Show a reply, or give up on it. Returns early when stopped.
+
+        Being told to wait is no failure: a place that many write to is not given up on.
+        """
         failures = 0
         while True:
             problem = await self._attempt(parcel)
             if problem is None:
                 return
-            failures += 1
+            told_to_wait = problem.retry_after > 0 and not (problem.final or problem.maybe_shown)
+            if not told_to_wait:
+                failures += 1
             if problem.final or failures >= self._patience.sends:
                 parcel.state = SendState.DEAD
-            await insist(self._journal.unsent, parcel.answer_id, parcel.state, problem.message)
+            await insist(
+                self._journal.unsent,
+                parcel.answer_id,
+                parcel.state,
+                problem.message,
+                counts=not told_to_wait,
+            )
             if parcel.state is SendState.DEAD:
                 log.error("reply given up on", answer_id=parcel.answer_id, error=problem.message)
                 return
             pause = max(
                 min(2.0 ** (failures - 1), self._patience.longest_pause_s)
-                * random.uniform(0.8, 1.2),  # noqa: S311 - spreads load, keeps no secret
+                * random.uniform(0.8, 1.2)  # noqa: S311 - spreads load, keeps no secret
+                * (not told_to_wait),
                 min(problem.retry_after, self._patience.longest_asked_pause_s),
             )
             log.warning("reply not shown yet", error=problem.message, pause_s=round(pause, 1))
@@ -206,7 +235,7 @@ class Courier:
         await insist(self._journal.sent, parcel.answer_id, platform_id)
         return None
 
-    async def _show(self, channel: Channel, parcel: Parcel) -> str:
+    async def _show(self, channel: Showplace, parcel: Parcel) -> str:
         async with asyncio.timeout(self._patience.send_s):
             if parcel.delivery is None:
                 showing, parcel.showing = parcel.showing, None

@@ -25,11 +25,23 @@ from bot import metrics, notices
 from bot.config import LimitSettings
 from bot.courier import Courier, Parcel, Patience, Showing, insist
 from bot.errors import Busy, Refused, StoreError, TooLarge
+from bot.handover import Handovers, wish
 from bot.journal import Journal, TakenIn, Unfinished
 from bot.slots import FairSlots
 from bot.store import Store
 from bot.tables import SendState
-from bot.types import Accepted, Address, Answerer, Channel, Event, Outcome, Question, Reply
+from bot.types import (
+    Accepted,
+    Actor,
+    Address,
+    Answerer,
+    Channel,
+    Event,
+    Outcome,
+    Question,
+    Reply,
+)
+from bot.words.phrases import phrases
 
 MOST_ATTEMPTS = 3
 """Times a message may take the process down with it before it gets an apology instead."""
@@ -124,6 +136,7 @@ class Dispatcher:
         self._channels = channels
         self._limits = limits
         self._courier = Courier(self._journal, channels, self._patience)
+        self.handovers = Handovers(store.database, channels, self._patience)
         self._slots = FairSlots(limits.workers)
         self._alone = asyncio.Lock()
         self._state = _State.NEW
@@ -139,6 +152,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Take up what an earlier process left, then take in new events."""
+        await self.handovers.start()
         unknown = 0
         for left in await self._journal.unfinished():
             if left.address.channel in self._channels:
@@ -196,7 +210,8 @@ class Dispatcher:
         for queue in list(self._queues.values()):
             if queue[0].answer_id is None and not queue[0].begun:
                 queue[0].cancel(_End.RELEASE)
-        await self._settle_down(0.8 * self._limits.drain_s)
+        await self.handovers.stop(0.1 * self._limits.drain_s)
+        await self._settle_down(0.7 * self._limits.drain_s)
         for queue in list(self._queues.values()):
             if queue[0].answer_id is None:
                 queue[0].cancel(_End.RELEASE)
@@ -333,6 +348,8 @@ class Dispatcher:
                     Parcel(item.answer_id, item.event_id, item.address, record.reply, item.send)
                 )
             return
+        if self.handovers.silent(*item.talk, item.event_id) and await self._hand(item):
+            return
         channel = self._channels[item.address.channel]
         showing = Showing(channel, item.address, item.event_id, self._patience)
         try:
@@ -344,6 +361,15 @@ class Dispatcher:
             if item.alone:
                 self._alone.release()
         await self._deliver(parcel)
+
+    async def _hand(self, item: _Item) -> bool:
+        """Leave a message to the people who have its conversation; False if it is ours again."""
+        channel, conversation = item.talk
+        answer_id = await insist(self.handovers.hand, channel, conversation, item.message_id)
+        if answer_id is None:
+            return False
+        self._answered(item, answer_id, Outcome.HANDED)
+        return True
 
     async def _reply(self, item: _Item, showing: Showing) -> Reply | None:
         """What to say, whatever happens; None if the message is left to the next start."""
@@ -396,9 +422,23 @@ class Dispatcher:
             question = Question(item.event_id, claimed.text, claimed.audience, history)
             waited = loop.time() - item.since
             metrics.STAGE_SECONDS.labels("wait").observe(waited)
-            reply = await self._answerer.answer(question, showing)
+            reply = await self._called(item, question) or await self._answerer.answer(
+                question, showing
+            )
             metrics.STAGE_SECONDS.labels("answer").observe(loop.time() - item.since - waited)
             return dataclasses.replace(reply, timings={"wait": 1000 * waited, **reply.timings})
+
+    async def _called(self, item: _Item, question: Question) -> Reply | None:
+        """Call a person to whoever asks for one, where staff would see it."""
+        if not self.handovers.staffed:
+            return None
+        before = question.history[-1].content if question.history else ""
+        lang = wish(question.text, before)
+        if not lang:
+            return None
+        by = Actor(item.person[1])
+        await insist(self.handovers.open, *item.talk, item.event_id, "asked for a person", by)
+        return Reply(phrases(lang).handed, Outcome.HANDED, lang=lang)
 
     @contextlib.asynccontextmanager
     async def _slot(self, item: _Item) -> AsyncIterator[None]:
@@ -427,12 +467,15 @@ class Dispatcher:
             log.exception("the answer cannot be stored")
             reply = Reply(notices.FAILED, Outcome.FAILED)
             answer_id = await insist(self._journal.settle, item.message_id, reply, sending=sending)
+        self._answered(item, answer_id, reply.outcome)
+        return Parcel(answer_id, item.event_id, item.address, reply, begun=sending, showing=showing)
+
+    def _answered(self, item: _Item, answer_id: str, outcome: Outcome) -> None:
         item.answer_id = answer_id
         self._load.remove(item.person)
         self._load.channels[item.address.channel] += 1
-        metrics.ANSWERED.labels(reply.outcome.value).inc()
-        log.info("answered", outcome=reply.outcome.value, answer_id=answer_id)
-        return Parcel(answer_id, item.event_id, item.address, reply, begun=sending, showing=showing)
+        metrics.ANSWERED.labels(outcome.value).inc()
+        log.info("answered", outcome=outcome.value, answer_id=answer_id)
 
     async def _deliver(self, parcel: Parcel) -> None:
         began = asyncio.get_running_loop().time()

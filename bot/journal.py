@@ -125,6 +125,7 @@ _END_SEND = (
         state=sa.bindparam("now_state"),
         platform_id=sa.bindparam("shown_as"),
         error=sa.bindparam("problem"),
+        attempts=_outbox.c.attempts - sa.bindparam("back", type_=sa.Integer),
         changed=sa.bindparam("moment"),
     )
 )
@@ -180,7 +181,13 @@ class Journal:
         """
         answer_id = uuid.uuid4().hex
         return await self._database.write(
-            lambda connection: _settle(connection, message_id, reply, answer_id, sending=sending)
+            lambda connection: settle(
+                connection,
+                message_id,
+                reply,
+                answer_id,
+                SendState.SENDING if sending else SendState.READY,
+            )
         )
 
     async def begin_send(self, answer_id: str, *, again: bool = False) -> int | None:
@@ -201,22 +208,34 @@ class Journal:
         """Note that a reply was shown, and under which id."""
         await self._end_send(answer_id, SendState.SENT, platform_id=platform_id)
 
-    async def unsent(self, answer_id: str, state: SendState, error: str) -> None:
-        """Note why an attempt failed, and whether the reply may have been shown (`UNKNOWN`)."""
-        await self._end_send(answer_id, state, error=error)
+    async def unsent(
+        self, answer_id: str, state: SendState, error: str, *, counts: bool = True
+    ) -> None:
+        """Note why an attempt failed, and whether the reply may have been shown (`UNKNOWN`).
+
+        One that does not count was sent back by a platform that asks us to wait.
+        """
+        await self._end_send(answer_id, state, error=error, back=int(not counts))
 
     async def unfinished(self) -> list[Unfinished]:
         """Everything an earlier process left to do, in the order it was taken in."""
         return await self._database.read(_unfinished)
 
     async def _end_send(
-        self, answer_id: str, state: SendState, *, platform_id: str = "", error: str = ""
+        self,
+        answer_id: str,
+        state: SendState,
+        *,
+        platform_id: str = "",
+        error: str = "",
+        back: int = 0,
     ) -> None:
         values = {
             "answer": answer_id,
             "now_state": state,
             "shown_as": platform_id,
             "problem": error,
+            "back": back,
             "moment": _now(),
         }
         await self._database.write(
@@ -266,9 +285,10 @@ def _conversation_of(connection: Connection, event: Event) -> int:
     return int(key[0])
 
 
-def _settle(
-    connection: Connection, message_id: int, reply: Reply, answer_id: str, *, sending: bool
+def settle(
+    connection: Connection, message_id: int, reply: Reply, answer_id: str, send: SendState
 ) -> str:
+    """Keep an answer and close its message; returns the answer's id, or the earlier one's."""
     key = {"message_id": message_id}
     if not connection.execute(_CLOSE_MESSAGE, key).rowcount:
         return str(connection.execute(_FIND_ANSWER, key).scalar_one())
@@ -278,9 +298,9 @@ def _settle(
         _ADD_OUTBOX,
         {
             "answer_id": answer_id,
-            "state": SendState.SENDING if sending else SendState.READY,
+            "state": send,
             "platform_id": "",
-            "attempts": int(sending),
+            "attempts": int(send is SendState.SENDING),
             "repeated": False,
             "error": "",
             "changed": _now(),

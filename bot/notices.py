@@ -14,6 +14,8 @@ FAILED = (
     "Please try asking it in another way, or ask for a person."
 )
 STOPPED = "Stopped, as you asked."
+WISH = "I would like to talk to a person."  # what a button for it says on somebody's behalf
+RESOLVED = "This has been taken care of, and I am listening again. Ask me whenever you like."
 REFUSED_FULL = ("Too many questions are waiting right now.", "Please try again in a few minutes.")
 REFUSED_ACTOR = (
     "You already have {waiting} questions waiting.",

@@ -71,6 +71,7 @@ class Outcome(StrEnum):
     STOPPED = "stopped"  # the person pressed stop; the partial text is kept
     BUSY = "busy"  # not attempted: too much was waiting, or the deadline passed
     FAILED = "failed"  # attempted, and something broke; the person gets an apology
+    HANDED = "handed"  # people have the conversation; what the bot says about it, or nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Reply:
     outcome: Outcome
     citations: tuple[Citation, ...] = ()
     confidence: float = 0.0  # the retriever's calibrated score in [0, 1]
-    composer: str = "none"  # "quote", "model" or "none"
+    composer: str = "none"  # "quote", "model", "staff" or "none"
     model: str = ""  # the version that really generated; empty for quotes
     index_version: str = ""
     rewritten: str = ""  # the standalone question that was searched
@@ -165,14 +166,8 @@ class Delivery(Sink, Protocol):
         ...
 
 
-class Channel(Protocol):
-    """A door."""
-
-    name: str
-
-    async def run(self, accept: Accept) -> None:
-        """Translate platform events until cancelled; acknowledge only after `accept`."""
-        ...
+class Showplace(Protocol):
+    """Where replies can be shown, and looked for afterwards."""
 
     async def open(self, to: Address, event_id: str) -> Delivery:
         """Start showing the reply to `event_id`."""
@@ -180,6 +175,16 @@ class Channel(Protocol):
 
     async def delivered(self, to: Address, answer_id: str) -> str | None:
         """The platform's id for a reply that may have been sent before a crash, else None."""
+        ...
+
+
+class Channel(Showplace, Protocol):
+    """A door."""
+
+    name: str
+
+    async def run(self, accept: Accept) -> None:
+        """Translate platform events until cancelled; acknowledge only after `accept`."""
         ...
 
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import secrets
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bot.answer import GroundedAnswerer
     from bot.dispatch import Dispatcher
     from bot.engine.supervisor import EngineSupervisor
+    from bot.handover import Desk, Handovers
     from bot.store import Store
     from knowledge.documents import Problem
     from knowledge.embed import Embedder
@@ -237,12 +238,18 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def dispatching(
-    settings: Settings, opened: Store, made: Answering, channels: Mapping[str, Channel]
+    settings: Settings,
+    opened: Store,
+    made: Answering,
+    channels: Mapping[str, Channel],
+    desks: Callable[[Handovers], Iterable[Desk]] = lambda _: (),
 ) -> AsyncIterator[Dispatcher]:
-    """A running dispatcher; drains on leaving."""
+    """A running dispatcher; drains on leaving. `desks` makes the places where staff sit."""
     from bot.dispatch import Dispatcher
 
     dispatcher = Dispatcher(opened, made.answerer, channels, settings.limits)
+    for desk in desks(dispatcher.handovers):
+        dispatcher.handovers.attach(desk)
     await dispatcher.start()
     try:
         yield dispatcher

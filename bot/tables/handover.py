@@ -1,6 +1,6 @@
 """Conversations in the hands of people: handovers, what staff wrote, and how it travels.
 
-Knows columns, constraints and states. `bot/handover.py` is the only reader and writer.
+Knows columns, constraints and states. `bot/handover` is the only reader and writer.
 """
 
 from __future__ import annotations
@@ -104,9 +104,7 @@ class HandoverLine(SQLModel, table=True):
     """The outbox of handovers: one line to one target, delivered in the order of `id`."""
 
     __table_args__ = (
-        sa.Index(
-            "ix_handover_line_unsent", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT
-        ),
+        sa.Index("ix_handover_line_unsent", "id", sqlite_where=_UNSENT, postgresql_where=_UNSENT),
         sa.Index("ix_handover_line_handover", "handover_id"),
     )
 

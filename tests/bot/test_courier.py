@@ -10,7 +10,7 @@ from bot.errors import DeliveryError
 from bot.store import Store
 from bot.tables import SendState
 from bot.types import Outcome, Question, Reply, Sink
-from tests.fakes.bench import bench, failing, until
+from tests.fakes.bench import QUICK, bench, failing, until
 from tests.fakes.dialogue import event
 
 
@@ -49,6 +49,22 @@ class TestDelivery:
             it.channel.faults["append"] = hang
             await it.dispatcher.accept(event(1))
             await it.shown(1)
+
+    async def test_waiting_for_the_platform_is_no_step_towards_giving_up(
+        self, store: Store
+    ) -> None:
+        async with bench(store) as it:
+            slow_down = failing(DeliveryError("429", retry_after=0.001), times=2 * QUICK.sends)
+            it.channel.faults["finish"] = slow_down
+            await it.dispatcher.accept(event(1))
+            await it.sent(1)
+            assert slow_down.calls == 2 * QUICK.sends + 1
+
+    async def test_a_reply_that_only_fails_is_given_up_on(self, store: Store) -> None:
+        async with bench(store) as it:
+            it.channel.faults["finish"] = failing(DeliveryError("500"), times=1_000)
+            await it.dispatcher.accept(event(1))
+            await it.reached(SendState.DEAD, 1)
 
     async def test_what_was_surely_not_shown_is_sent_again(self, store: Store) -> None:
         async with bench(store) as it:
