@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Annotated, Any, Literal, Union
 
 import aiogram.methods
+import aiogram.types
 from aiogram.client.default import Default
 from aiogram.methods.base import TelegramMethod
 from aiogram.types import InputFile
@@ -100,6 +101,8 @@ def _decoded(annotation: Any, value: Any, name: str, given: Mapping[str, Any]) -
 
 def _parts(annotation: Any) -> list[Any]:
     """The members of a union, without wrappers."""
+    if isinstance(annotation, str):  # a type that refers to itself
+        return _parts(getattr(aiogram.types, annotation))
     if hasattr(annotation, "__value__"):
         return _parts(annotation.__value__)
     origin = typing.get_origin(annotation)
@@ -215,15 +218,35 @@ def _fields(kind: type[BaseModel]) -> dict[str, tuple[Check, bool]]:
 def _union(parts: list[Any]) -> Check:
     def checked(value: Any, at: str) -> Any:
         problems = []
-        for one in parts:
+        for one in _named(parts, value):
             try:
                 return check(one)(value, at)
             except Wrong as wrong:
                 problems.append(str(wrong))
-        # The most telling one is where the kind of object was right.
-        raise Wrong(next((one for one in problems if "must be" not in one), problems[0]))
+        raise Wrong(problems[0])
 
     return checked
+
+
+def _named(parts: list[Any], value: Any) -> list[Any]:
+    """The members of a union that a value names by its `type`, or all of them."""
+    if not isinstance(value, dict):
+        return parts
+    for name in ("type", "status", "source"):
+        if name in value:
+            fit = [one for one in parts if value[name] in _fixed(one, name)]
+            return fit or parts
+    return parts
+
+
+@functools.cache
+def _fixed(kind: Any, name: str) -> frozenset[Any]:
+    """The values that a type fixes for one of its fields."""
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return frozenset()
+    field = kind.model_fields.get(name)
+    values = typing.get_args(field.annotation) if field else ()
+    return frozenset(one.value if isinstance(one, Enum) else one for one in values)
 
 
 def result(method: str, value: Any) -> None:

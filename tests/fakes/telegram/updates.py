@@ -174,8 +174,9 @@ class Updates:
                 return [one.body for one in found]
             self._news.clear()
             news = asyncio.create_task(self._news.wait())
+            either: set[asyncio.Future[Any]] = {news, ended}
             try:
-                await asyncio.wait({news, ended}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(either, timeout=left, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 news.cancel()
             if ended.done():
