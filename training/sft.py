@@ -31,6 +31,7 @@ from bot.prompt import COMPACT, Form
 from training.errors import DataMissing
 from training.grounded import Example
 from training.loop import IGNORED, Outcome, Plan, accelerate, run
+from training.tokenizer import load as load_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -147,9 +148,9 @@ def tune(
     device: str = "auto",
 ) -> Tuned:
     """Tune the model in `base`, or go on with the run in `work`. Raises `TrainingError`."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
-    tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
+    tokenizer = load_tokenizer(base)
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         base, local_files_only=True, dtype=torch.float32
     )
