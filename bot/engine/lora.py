@@ -58,6 +58,7 @@ class Adapters:
         try:
             self._inject(config, name)
             self._cast(name)
+            self._check_places(name)
             wanted = set(peft.get_peft_model_state_dict(self._model, adapter_name=name))
             _same_names(set(weights), wanted)
             peft.set_peft_model_state_dict(self._model, weights, adapter_name=name)
@@ -122,6 +123,11 @@ class Adapters:
         for key, parameter in self._model.named_parameters():
             if f".{name}." in key:
                 parameter.data = parameter.data.to(self._model.device, self._model.dtype)
+
+    def _check_places(self, name: str) -> None:
+        for layer in self._layers():
+            if name in getattr(layer, "lora_embedding_A", {}):
+                raise ValueError("it changes embeddings, which this engine keeps as they are")
 
     def _check_logits(self) -> None:
         import torch

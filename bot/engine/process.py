@@ -22,7 +22,9 @@ from bot.errors import ConfigError, EngineError, ModelRejected
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
+    from bot.engine.llama import Llama
     from bot.engine.server import EngineApp, Serving
 
 EXIT_BROKEN = 70  # EX_SOFTWARE of sysexits.h: the model stopped decoding
@@ -42,7 +44,8 @@ class EngineOptions:
     host: str = "127.0.0.1"
     port: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32", "int8"] = "auto"
+    decoder: Literal["auto", "own", "library"] = "auto"
     slots: int = 8
     max_tokens: int = 320  # of an answer whose request names no limit
     context: int = 4096  # tokens of prompt and answer, where the model could take more
@@ -58,6 +61,7 @@ class EngineOptions:
             port=settings.port,
             device=settings.device,
             dtype=settings.dtype,
+            decoder=settings.decoder,
             slots=settings.slots,
             max_tokens=settings.max_tokens,
         )
@@ -146,6 +150,7 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     loaded = await asyncio.to_thread(
         checkpoints.load, files, device=device, dtype=pick_dtype(options.dtype, device)
     )
+    network = await asyncio.to_thread(_network, loaded.model, options, device)
     adapters = Adapters(loaded.model)
     context = min(options.context, loaded.context)
     batcher = Batcher(
@@ -154,25 +159,48 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
         slots=options.slots,
         context=context,
         activate=adapters.activate,
+        network=network,
     )
+    log.info("decoding", by="own" if network else "library", form=network.form if network else "")
     serving = Serving(loaded, batcher, adapters, options.max_tokens, context)
     batcher.start()
     await smoke(serving)
     return serving
 
 
+def _network(model: PreTrainedModel, options: EngineOptions, device: str) -> Llama | None:
+    """Our own pass over a model, where it is wanted and runs it. Raises `ConfigError`.
+
+    On a CUDA card the library's is the default: it replays captured graphs there, and ours was
+    not measured on one.
+    """
+    from bot.engine import llama
+
+    wanted = options.decoder
+    if wanted == "library" or (wanted == "auto" and device != "cpu"):
+        return None
+    forms: dict[str, Literal["auto", "int8", "full"]] = {"auto": "auto", "int8": "int8"}
+    network = llama.build(model, forms.get(options.dtype, "full"))
+    if network is None and wanted == "own":
+        raise ConfigError(
+            "engine.decoder is own, but the model is not one that our decoding runs.",
+            "Set engine.decoder to auto; the engine's log tells the reason.",
+        )
+    return network
+
+
 def _import_libraries() -> None:
     """Import what takes seconds, off the event loop, and keep it from talking."""
     from transformers.utils import logging
 
-    from bot.engine import batching
+    from bot.engine import library
 
     talk: Any = logging  # not typed
     talk.set_verbosity_warning()
     talk.disable_progress_bar()
     talk.disable_default_handler()
     talk.enable_propagation()
-    batching.quiet()
+    library.quiet()
 
 
 async def smoke(serving: Serving) -> None:
@@ -211,10 +239,15 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def pick_dtype(wanted: Literal["auto", "bfloat16", "float32"], device: str) -> torch.dtype:
-    """The number format: bfloat16 where the hardware multiplies it, else float32."""
+def pick_dtype(wanted: Literal["auto", "bfloat16", "float32", "int8"], device: str) -> torch.dtype:
+    """The number format of arithmetic: bfloat16 where the hardware multiplies it, else float32.
+
+    Raises `ConfigError` for int8 on anything but a CPU.
+    """
     import torch
 
+    if wanted == "int8" and device != "cpu":
+        raise ConfigError("engine.dtype int8 runs on a CPU only.", "Set it to auto.")
     if wanted != "auto":
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
     if device == "cuda":

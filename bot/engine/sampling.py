@@ -1,12 +1,14 @@
 """Picks the next token of each request in a batch: greedy or sampled, each by its own settings.
 
-Knows logits; does not know models, caches or requests' texts. It takes the place of
-transformers' own processor list, which fixes greedy or sampling for the whole engine and has
-one random stream for everybody.
+Knows logits; does not know models, caches or requests' texts. `choose` picks for our own
+decoding. `RowSampler` says the same in the form that transformers' continuous batching wants,
+in place of its processor list, which fixes greedy or sampling for the whole engine and has one
+random stream for everybody.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +25,16 @@ _MASK = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How one request's tokens are picked. Temperature 0 is greedy; `seed` makes it repeatable."""
+    """How one request's tokens are picked. Temperature 0 is greedy; `seed` makes it repeatable.
+
+    `repetition_penalty` above 1 makes what was said before less likely (Keskar et al. 2019,
+    https://arxiv.org/abs/1909.05858); `RowSampler`, which does not see what was said, has none.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    repetition_penalty: float = 1.0
 
 
 GREEDY = Sampling()
@@ -35,6 +42,46 @@ GREEDY = Sampling()
 
 class NotFinite(ArithmeticError):
     """The model produced NaN or infinite logits: its weights or its device are broken."""
+
+
+def choose(
+    scores: torch.Tensor, settings: Sequence[Sampling], positions: Sequence[int]
+) -> list[int]:
+    """The next token of each row. `scores` is float32 (rows, vocabulary).
+
+    `positions` count the tokens of each row's sequence so far, its prompt's included: with the
+    seed they fix the noise. Raises `NotFinite`.
+    """
+    best = scores.max(dim=-1)
+    if not bool(best.values.isfinite().all()):  # NaN wins every maximum
+        raise NotFinite(NOT_FINITE)
+    taken: list[int] = best.indices.tolist()
+    rows = [row for row, one in enumerate(settings) if one.temperature > 0]
+    if not rows:
+        return taken
+    mine = [settings[row] for row in rows]
+    floats = torch.tensor([[one.temperature, one.top_p] for one in mine], device=scores.device)
+    keys = [_key(settings[row].seed, positions[row]) for row in rows]
+    noisy = scores[rows] / floats[:, :1]
+    if any(one.top_p < 1 for one in mine):
+        noisy = _nucleus(noisy, floats[:, 1:])
+    noisy += _gumbel(torch.tensor(keys, device=scores.device), scores.shape[-1])
+    for row, token in zip(rows, noisy.argmax(dim=-1).tolist(), strict=True):
+        taken[row] = token
+    return taken
+
+
+def penalise(
+    scores: torch.Tensor, rows: Sequence[int], said: torch.Tensor, penalties: Sequence[float]
+) -> None:
+    """Make what was said less likely, in place.
+
+    `said` is bool (len(rows), vocabulary); `penalties` divide a row's positive scores and
+    multiply its negative ones there.
+    """
+    by = torch.tensor(penalties, dtype=scores.dtype, device=scores.device).unsqueeze(-1)
+    mine = scores[rows]
+    scores[rows] = torch.where(said, torch.where(mine > 0, mine / by, mine * by), mine)
 
 
 class RowSampler:

@@ -43,8 +43,9 @@ from bot.engine.text import Detokenizer, StopStrings
 from bot.errors import Busy, EngineDown, ModelRejected
 
 if TYPE_CHECKING:
-    from bot.engine.batching import Batcher, Generation
+    from bot.engine.batching import Batcher
     from bot.engine.checkpoint import Checkpoint
+    from bot.engine.generation import Generation
     from bot.engine.lora import Adapters
 
 BODY_BYTES = 4 * 1024 * 1024
