@@ -24,7 +24,7 @@ from bot.errors import EngineError
 from bot.ground import Checker, Passages
 from bot.metrics import STAGE_SECONDS
 from bot.prompt import build
-from bot.readings import Read, best_reading, without_repeats
+from bot.readings import Read, best_reading
 from bot.types import Engine, Found, Limits, Outcome, Question, Reply, Sink, Turn
 from bot.understand import Part, Understood, understand
 from bot.units import plain
@@ -176,7 +176,7 @@ class GroundedAnswerer:
             text = " ".join(part.text for part in parts)
             whole = await self._read(run, Part(text, ()))
             return [whole] if whole.answered else reads
-        return without_repeats(reads)
+        return reads
 
     async def _read(self, run: _Run, part: Part) -> Read:
         """Search a part's readings and keep the one the knowledge answers best."""
@@ -200,11 +200,18 @@ class GroundedAnswerer:
             reply = await self._generated(run, reads, engine, generator.model)
             if reply is not None:
                 return reply
+        quotes = [await self._quote(run, read) if read.answered else () for read in reads]
+        parts = [
+            (read, new)
+            for read, old, new in zip(reads, quotes, _unrepeated(quotes), strict=True)
+            # What another part's quote says already needs no heading; a part that was read in
+            # the light of another and only found its answer again has none of its own.
+            if new or not old or not read.reading.alone
+        ]
         texts = []
-        headed = len(reads) > 1
+        headed = len(parts) > 1
         quoted = 0
-        for read in reads:
-            pieces = await self._quote(run, read) if read.answered else ()
+        for read, pieces in parts:
             if pieces:
                 quoted += 1
                 text = _render(pieces, run.citer)
@@ -364,6 +371,17 @@ def _prefer_language(hits: Sequence[Hit], lang: str) -> tuple[Hit, ...]:
     enough = top - 0.3 * (top - low)
     same = [hit for hit in hits if hit.passage.lang == lang and hit.score >= enough]
     return (*same, *(hit for hit in hits if hit not in same))
+
+
+def _unrepeated(quotes: Sequence[Sequence[Piece]]) -> list[tuple[Piece, ...]]:
+    """Each quote less the pieces that an earlier one holds."""
+    said: set[tuple[str, str]] = set()
+    kept = []
+    for pieces in quotes:
+        new = tuple(one for one in pieces if (one.passage.id, one.text) not in said)
+        said |= {(one.passage.id, one.text) for one in new}
+        kept.append(new)
+    return kept
 
 
 def _interleaved(rows: Iterable[Sequence[Hit]]) -> list[Passage]:

@@ -77,17 +77,6 @@ def best_reading(part: Part, readings: Sequence[Candidate], found: Sequence[Hits
     return max(range(len(readings)), key=fit)
 
 
-def without_repeats(reads: Sequence[Read]) -> list[Read]:
-    """Two questions that the same passage answers are one."""
-    kept: list[Read] = []
-    for read in reads:
-        first = read.hits.hits[0].passage.id if read.answered else ""
-        if first and any(first == one.hits.hits[0].passage.id for one in kept if one.answered):
-            continue
-        kept.append(read)
-    return kept
-
-
 def _share(asked: set[str], words: set[str]) -> float:
     total = sum(map(_weight, asked))
     return sum(map(_weight, asked & words)) / total if asked else 1.0

@@ -45,6 +45,7 @@ class Understood:
 # Controls, zero-width and direction marks, private use and unassigned: nothing a person reads.
 _INVISIBLE = frozenset({"Cc", "Cf", "Co", "Cn", "Cs"})
 _SPACE = re.compile(r"[^\S\n]+")
+_COMMENT = re.compile(r"<!--.*?(?:-->|$)", re.DOTALL)  # what a page hides from its readers
 _LINES = re.compile(r"\s*\n\s*")
 _NUMBERED = re.compile(r"(?:^|\n)\s*(?:\(?\d{1,2}[.):]|[-*•])\s+")
 _INLINE = re.compile(r"(?:^|\s)\(?(?:[1-9]|[a-d])\)\s+")  # "1) … 2) …" on one line
@@ -84,7 +85,7 @@ def normalise(message: str) -> str:
         else ""
         for char in unicodedata.normalize("NFC", message.replace("\u200b", " "))
     )
-    return _LINES.sub("\n", _SPACE.sub(" ", text)).strip()
+    return _LINES.sub("\n", _SPACE.sub(" ", _COMMENT.sub(" ", text))).strip()
 
 
 def understand(message: str, history: Sequence[Turn] = (), default_lang: str = "en") -> Understood:
