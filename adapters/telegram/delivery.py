@@ -75,7 +75,7 @@ class Workshop:
     gone: Callable[[int], Awaitable[None]]  # somebody blocked the bot
     stream: str  # draft, edit or off
     rich: bool
-    staffed: bool  # there is somebody to talk to
+    staffed: bool = False  # there is somebody to talk to
     no_drafts: set[int] = field(default_factory=set)  # chats that take none
     parts: dict[str, dict[int, int]] = field(default_factory=dict)  # sent before, by answer
 

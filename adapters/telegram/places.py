@@ -44,11 +44,13 @@ class Said:
     text: str
     at: datetime
     album: str = ""
+    press: str = ""  # the press of a button that stands for a message
 
     @property
     def event_id(self) -> str:
         """The same however often the update arrives; one for a whole album."""
-        what = f"album-{self.album}" if self.album else str(self.message)
+        what = f"press-{self.press}" if self.press else str(self.message)
+        what = f"album-{self.album}" if self.album else what
         return f"{NAME}:{self.bot}:{_connection(self.business)}{self.origin}:{what}"
 
     @property

@@ -24,9 +24,8 @@ class Texts:
     greeting: str  # {name}
     help: str
     fresh: str
-    human: str
-    human_already: str
     human_ended: str
+    wish: str  # a question that the bot understands as a wish for a person
     talk: str  # a button
     feedback: str  # {question}
     feedback_none: str
@@ -81,10 +80,8 @@ _EN = Texts(
     "/privacy tells what is kept\n/delete_my_data deletes it\n\n"
     "In groups, mention me or reply to me.",
     fresh="A new conversation: what was said before no longer counts. What would you like to know?",
-    human="I have asked our staff to join. Write here what you need; they read along and answer "
-    "in this chat. Until then I stay quiet.",
-    human_already="Our staff has your messages already. They answer in this chat.",
-    human_ended="Our staff has closed this conversation. I answer again from here on.",
+    human_ended=notices.RESOLVED,
+    wish="I want to talk to a person",
     talk="Talk to a person",
     feedback="You asked: “{question}”. Did the answer help?",
     feedback_none="There is no answer of mine to rate yet. Ask me something first.",
@@ -139,9 +136,8 @@ _ZH = Texts(
     "/delete_my_data 删除这些信息\n\n"
     "在群组里，请提及我或回复我的消息。",
     fresh="已开始新的对话，之前的内容不再参考。请问想了解什么？",
-    human="已通知人工客服。请在这里写下您的需要，客服会看到并在此回复。在此期间我不会回答。",
-    human_already="人工客服已收到您的消息，会在此回复。",
     human_ended="人工客服已结束本次对话，接下来由我继续回答。",
+    wish="我想找人工客服",
     talk="联系人工客服",
     feedback="您的问题是：“{question}”。这个回答有帮助吗？",
     feedback_none="还没有可以评价的回答。请先提一个问题。",
@@ -197,10 +193,8 @@ _ES = Texts(
     "respuesta\n/privacy dice qué se guarda\n/delete_my_data lo borra\n\n"
     "En los grupos, mencióname o responde a un mensaje mío.",
     fresh="Empezamos de nuevo: lo dicho antes ya no cuenta. ¿Qué quieres saber?",
-    human="He avisado a nuestro equipo. Escribe aquí lo que necesitas; lo leen y responden en este "
-    "chat. Mientras tanto no digo nada.",
-    human_already="Nuestro equipo ya tiene tus mensajes y responde en este chat.",
     human_ended="Nuestro equipo ha cerrado esta conversación. Desde ahora vuelvo a responder yo.",
+    wish="Quiero hablar con una persona",
     talk="Hablar con una persona",
     feedback="Preguntaste: «{question}». ¿Te ayudó la respuesta?",
     feedback_none="Todavía no hay una respuesta mía que valorar. Pregúntame algo primero.",
@@ -259,10 +253,8 @@ _DE = Texts(
     "die letzte Antwort\n/privacy sagt, was gespeichert wird\n/delete_my_data löscht es\n\n"
     "In Gruppen erwähnen Sie mich oder antworten Sie auf eine meiner Nachrichten.",
     fresh="Ein neues Gespräch: Bisheriges zählt nicht mehr. Was möchten Sie wissen?",
-    human="Unser Team ist verständigt. Schreiben Sie hier, was Sie brauchen; es liest mit und "
-    "antwortet in diesem Chat. Bis dahin schweige ich.",
-    human_already="Unser Team hat Ihre Nachrichten schon und antwortet in diesem Chat.",
     human_ended="Unser Team hat das Gespräch beendet. Ab jetzt antworte wieder ich.",
+    wish="Ich möchte mit einem Menschen sprechen",
     talk="Mit einem Menschen sprechen",
     feedback="Sie haben gefragt: „{question}“. Hat die Antwort geholfen?",
     feedback_none="Es gibt noch keine Antwort von mir, die Sie bewerten könnten.",
@@ -322,10 +314,8 @@ _RU = Texts(
     "/privacy рассказывает, что хранится\n/delete_my_data удаляет это\n\n"
     "В группах упомяните меня или ответьте на моё сообщение.",
     fresh="Начали новый разговор: сказанное раньше больше не учитывается. Что вы хотите узнать?",
-    human="Я позвал наших сотрудников. Напишите здесь, что вам нужно: они читают и ответят в этом "
-    "чате. До тех пор я молчу.",
-    human_already="Наши сотрудники уже получили ваши сообщения и ответят в этом чате.",
     human_ended="Наши сотрудники закончили этот разговор. Дальше снова отвечаю я.",
+    wish="Я хочу поговорить с человеком",
     talk="Поговорить с человеком",
     feedback="Вы спросили: «{question}». Ответ помог?",
     feedback_none="Пока нет моего ответа, который можно оценить. Сначала спросите что-нибудь.",
@@ -377,5 +367,10 @@ def texts(language: str) -> Texts:
 def notice(text: str, language: str) -> str:
     """One of the bot's own notices in another language; any other text as it is."""
     told = texts(language)
-    own = {notices.BUSY: told.busy, notices.FAILED: told.failed, notices.STOPPED: told.stopped}
+    own = {
+        notices.BUSY: told.busy,
+        notices.FAILED: told.failed,
+        notices.STOPPED: told.stopped,
+        notices.RESOLVED: told.human_ended,
+    }
     return own.get(text, text)

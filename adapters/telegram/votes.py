@@ -29,6 +29,7 @@ from adapters.telegram.api import Api, TelegramError
 from adapters.telegram.later import Later
 from adapters.telegram.places import NAME, Moves, Spot
 from adapters.telegram.speak import Speaker
+from adapters.telegram.talks import chat_of
 from adapters.telegram.texts import LANGUAGES, REASONS, Texts, texts
 from bot.errors import NotFound
 from bot.notes import Notes
@@ -207,7 +208,6 @@ class Votes:
         answer_id, voter = str(note["answer"]), _voter(user.id)
         before = (await self._store.votes(answer_id)).get(voter)
         await self._cast(answer_id, voter, -1, before, correction=words[:_MOST_WORDS])
-        await self._notes.drop(key)
         return True
 
     # Reactions
@@ -246,8 +246,7 @@ class Votes:
         if record is None or record.channel != NAME or query.message is None:
             log.warning("a vote on an answer that is not from here", answer_id=answer_id)
             return None
-        chat = record.conversation.split("/")[1].rpartition(":")[2]
-        if chat != str(self._moves.origin(query.message.chat.id)):
+        if chat_of(record.conversation) != str(self._moves.origin(query.message.chat.id)):
             log.warning("a vote on an answer of another chat", answer_id=answer_id)
             return None
         return record
