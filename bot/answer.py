@@ -23,7 +23,7 @@ from bot.curated import CuratedAnswers
 from bot.errors import EngineError
 from bot.ground import Checker, Passages
 from bot.metrics import STAGE_SECONDS
-from bot.prompt import build
+from bot.prompt import FULL, Form, build
 from bot.readings import Read, best_reading
 from bot.types import Engine, Found, Limits, Outcome, Question, Reply, Sink, Turn
 from bot.understand import Part, Understood, understand
@@ -84,7 +84,8 @@ class GroundedAnswerer:
     """Implements `Answerer` over a retriever and, where there is one, a model.
 
     `threshold` is the confidence in [0, 1] below which it abstains. `contact` is shown to
-    people who ask for a person; empty looks it up in the knowledge.
+    people who ask for a person; empty looks it up in the knowledge. `form` is that of the prompt
+    the model was tuned with.
     """
 
     def __init__(
@@ -241,6 +242,7 @@ class GroundedAnswerer:
             passages,
             run.question.history,
             run.lang,
+            self._form,
         )
         await run.sink.status(phrases(run.lang).writing)
         try:
