@@ -132,7 +132,7 @@ async def _refreshing(retriever: HybridRetriever) -> AsyncIterator[None]:
                 if await asyncio.to_thread(retriever.refresh):
                     log.info("index taken up", version=retriever.version)
             except KnowledgeError as error:
-                # The version in use goes on serving; /ready and doctor say the same.
+                # The version in use goes on serving; `deskhand doctor` says what is wrong.
                 log.warning("new index refused", problem=error.message, remedy=error.remedy)
 
     task = asyncio.create_task(watch(), name="index watch")
