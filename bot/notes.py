@@ -16,8 +16,9 @@ from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
 from bot.database import Database
+from bot.tables import Note
 
-_note = SQLModel.metadata.tables["note"]
+_note = SQLModel.metadata.tables[str(Note.__tablename__)]
 
 Value = Mapping[str, Any]
 

@@ -54,7 +54,7 @@ _ADDRESS = re.compile(
     r"|(?<![a-z0-9@._-])(?:[a-z0-9-]+\.)+[a-z]{2,24}(?![\w.-]*@)(?:[/?#][^\s<>]*)?",
     re.IGNORECASE,
 )
-_LIVE = re.compile(r"(?<![\w@/])([@/])(?=\w)")
+_LIVE = re.compile(r"(?<![\w@/<])([@/])(?=\w)")
 _TAG = re.compile(r"<[^>]*>")
 _LANGUAGE = re.compile(r"[^\w+#.-]")
 
@@ -168,7 +168,7 @@ def _escaped(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    return _LIVE.sub(rf"\1{_JOINER}", _escaped(text))
+    return _escaped(_LIVE.sub(rf"\1{_JOINER}", text))
 
 
 def _link(url: str, label: str) -> str:
