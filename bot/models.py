@@ -21,6 +21,7 @@ from bot.errors import ModelRejected
 
 MANIFEST = "deskhand.json"
 CARD = "MODEL_CARD.md"
+SHIPPED = Path(__file__).parent / "starter"  # the model that comes with Deskhand, where one does
 _WRITTEN_LATER = (MANIFEST, CARD, "manifest.json")  # no part of what the hashes prove
 
 Capability = Literal["grounded", "write"]
@@ -76,7 +77,11 @@ class Model:
 
 
 def write(folder: Path, manifest: ModelManifest) -> ModelManifest:
-    """Write `manifest` into `folder`, with the hashes of the files as they are now."""
+    """Write `manifest` into `folder`, with the hashes of the files as they are now.
+
+    A model that is given no version is called by the first letters of its weights' hash: two
+    models never share one, and the same model always gets the same.
+    """
     files = {
         path.relative_to(folder).as_posix(): FileEntry(
             bytes=path.stat().st_size, sha256=sha256_of(path)
@@ -84,8 +89,14 @@ def write(folder: Path, manifest: ModelManifest) -> ModelManifest:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in _WRITTEN_LATER
     }
-    created = manifest.created or datetime.now(UTC).isoformat(timespec="seconds")
-    whole = manifest.model_copy(update={"files": files, "created": created})
+    weights = [entry.sha256 for name, entry in files.items() if name.endswith(".safetensors")]
+    whole = manifest.model_copy(
+        update={
+            "files": files,
+            "created": manifest.created or datetime.now(UTC).isoformat(timespec="seconds"),
+            "version": manifest.version or (weights[0][:8] if weights else ""),
+        }
+    )
     draft = folder / f".{MANIFEST}.tmp"
     text = json.dumps(whole.model_dump(mode="json"), indent=1, ensure_ascii=False)
     draft.write_text(text + "\n", encoding="utf-8")

@@ -32,6 +32,7 @@ from training.optimizer import Kind, Optimizers, Schedule, build
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+LOG = "log.jsonl"
 IGNORED = -100  # a target that is not learned from
 
 Batches = Callable[[int, int, int], tuple[Tensor, Tensor]]
@@ -41,6 +42,9 @@ Targets stand where they are predicted (already shifted by one); `IGNORED` ones 
 """
 Measure = Callable[[nn.Module], Mapping[str, float]]
 """Figures on held-out data; the one called `loss` is drawn."""
+
+Progress = Callable[[int, int], None]
+"""(done, of how many): steps, or seconds where a plan is for so many minutes."""
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +105,7 @@ def run(
     folder: Path,
     *,
     measure: Measure | None = None,
+    progress: Progress | None = None,
     flops_per_token: float = 0.0,
     accelerator: Accelerator | None = None,
 ) -> Outcome:
@@ -111,7 +116,11 @@ def run(
     `PlanChanged` when the folder holds a run with other settings.
     """
     accelerator = accelerator or accelerate()
-    return _Run(model, batches, plan, folder, measure, flops_per_token, accelerator).go()
+    training = _Run(model, batches, plan, folder, accelerator)
+    training.measure, training.progress = measure, progress
+    if flops_per_token:
+        training.flops_per_token, training.peak = flops_per_token, peak_flops(accelerator.device)
+    return training.go()
 
 
 def accelerate(device: str = "auto") -> Accelerator:
@@ -132,17 +141,16 @@ class _Run:
         batches: Batches,
         plan: Plan,
         folder: Path,
-        measure: Measure | None,
-        flops_per_token: float,
         accelerator: Accelerator,
     ) -> None:
-        self.plan, self.folder, self.batches, self.measure = plan, folder, batches, measure
+        self.plan, self.folder, self.batches = plan, folder, batches
         self.accelerator = accelerator
+        self.measure: Measure | None = None
+        self.progress: Progress | None = None
+        self.flops_per_token = self.peak = 0.0
         self.bare = model
         self.course = Course(total=plan.steps)
-        self.log_path = folder / "log.jsonl"
-        self.flops_per_token = flops_per_token
-        self.peak = peak_flops(accelerator.device) if flops_per_token else 0.0
+        self.log_path = folder / LOG
         model.to(accelerator.device)
         self.optimizer: Optimizers = build(model, plan.optimizer, plan.lr, plan.weight_decay)
         self._resume()
@@ -170,6 +178,7 @@ class _Run:
                 spent = time.monotonic() - started
                 self.course.seconds += spent
                 self._log(row | {"seconds": round(self.course.seconds, 3)})
+                self._show()
                 due = self.plan.save_every and self.course.step % self.plan.save_every == 0
                 if last or due or time.monotonic() - last_save >= self.plan.save_s:
                     self._save()
@@ -239,6 +248,14 @@ class _Run:
         if used >= self.plan.minutes * 60 * (1 - self.plan.decay):
             self.course.total = math.ceil(self.course.step / (1 - self.plan.decay))
             log.info("steps_decided", steps=self.course.total)
+
+    def _show(self) -> None:
+        if self.progress is None or not self.accelerator.is_main_process:
+            return
+        if self.plan.minutes is not None and self.course.total is None:
+            self.progress(int(self.course.seconds), int(self.plan.minutes * 60))
+        else:
+            self.progress(self.course.step, self.course.total or 0)
 
     def _measured(self) -> Mapping[str, float]:
         if self.measure is None:

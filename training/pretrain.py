@@ -14,7 +14,8 @@ was interrupted anywhere. Run by `deskhand train pretrain`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ from torch.nn.functional import cross_entropy
 
 from training import corpus, shards, tokenizer
 from training.errors import PlanChanged
-from training.loop import Outcome, Plan, accelerate, run
+from training.loop import LOG, Outcome, Plan, Progress, accelerate, read_log, run
 from training.sizes import Size
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of a run: the model in memory, and what is known about it."""
+    """How a run ended. A run that was told to stop has no `figures` yet."""
 
     model: LlamaForCausalLM
     tokenizer: PreTrainedTokenizerFast
@@ -105,10 +106,12 @@ def prepare(order: Order, work: Path) -> None:
     )
 
 
-def train(order: Order, work: Path, *, device: str = "auto") -> Trained:
+def train(
+    order: Order, work: Path, *, device: str = "auto", progress: Progress | None = None
+) -> Trained:
     """Prepare the data, and train or go on training, until the plan is done or a signal comes.
 
-    Raises `TrainingError`.
+    A plan without an end is one pass over the data. Raises `TrainingError`.
     """
     from transformers import LlamaForCausalLM
 
@@ -118,47 +121,70 @@ def train(order: Order, work: Path, *, device: str = "auto") -> Trained:
     accelerator.wait_for_everyone()
     learned = tokenizer.load(work / "tokenizer")
     known, unseen = (shards.Shards(work / "shards", split) for split in ("train", "held"))
-    torch.manual_seed(order.seed)
-    model = LlamaForCausalLM(order.size.config(learned))
     windows = shards.Windows(known, order.size.context, order.seed)
     held = shards.Windows(unseen, min(order.size.context, len(unseen) - 1))
+    torch.manual_seed(order.seed)
+    model = LlamaForCausalLM(order.size.config(learned))
+    plan = order.plan
+    if plan.steps is None and plan.minutes is None:
+        plan = replace(plan, steps=max(1, len(windows) // order.size.windows))
 
     def batches(step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         each = -(-order.size.windows // world)
-        taken = windows.batch((step * world + rank) * each, each)
-        return _shifted(taken)
+        return _shifted(windows.batch((step * world + rank) * each, each))
 
     outcome = run(
         model,
         batches,
-        order.plan,
+        plan,
         work,
         measure=lambda given: {"loss": held_nats(given, held, MEASURED_WINDOWS)},
+        progress=progress,
         flops_per_token=flops_per_token(model, order.size),
         accelerator=accelerator,
     )
     facts = shards.facts_of(work / "shards")
-    figures: dict[str, float] = {}
-    if outcome.finished:
-        model.train(mode=False)
-        with torch.inference_mode(), accelerator.autocast():
-            nats = held_nats(model, held)
-        floor = shards.unigram_nats(known, unseen, model.config.vocab_size)
-        figures = {
-            "steps": outcome.course.step,
-            "tokens": outcome.course.tokens,
-            "epochs": windows.epochs(outcome.course.step * order.size.windows),
-            "minutes": outcome.course.seconds / 60,
-            "held_loss": nats,
-            "held_perplexity": math.exp(nats),
-            "held_perplexity_per_byte": shards.per_byte(nats, unseen.part),
-            "unigram_perplexity": math.exp(floor),
-            "unigram_perplexity_per_byte": shards.per_byte(floor, unseen.part),
-            "held_tokens": len(unseen),
-            "held_documents": unseen.part.documents,
-            "train_tokens_available": len(known),
-        }
+    if not outcome.finished:
+        return Trained(model, learned, outcome, facts, {})
+    round_to_bf16(model)
+    model.train(mode=False)
+    with torch.inference_mode(), accelerator.autocast():
+        nats = held_nats(model, held)
+    floor = shards.unigram_nats(known, unseen, model.config.vocab_size)
+    figures = {
+        **_course(outcome, read_log(work / LOG)),
+        "epochs": round(outcome.course.tokens / len(known), 3),
+        "held_loss": nats,
+        "held_perplexity": math.exp(nats),
+        "held_perplexity_per_byte": shards.per_byte(nats, unseen.part),
+        "unigram_perplexity": math.exp(floor),
+        "unigram_perplexity_per_byte": shards.per_byte(floor, unseen.part),
+        "held_tokens": len(unseen),
+        "held_documents": unseen.part.documents,
+        "corpus_tokens": len(known),
+        "corpus_bytes": known.part.text_bytes,
+    }
     return Trained(model, learned, outcome, facts, figures)
+
+
+def _course(outcome: Outcome, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What the run took, from its log; medians, since others may use the machine too."""
+    found = {
+        "steps": outcome.course.step,
+        "tokens": outcome.course.tokens,
+        "minutes": round(outcome.course.seconds / 60, 2),
+    }
+    for name in ("tokens_per_s", "mfu"):
+        if values := [row[name] for row in rows if name in row]:
+            found[name] = statistics.median(values)
+    return found
+
+
+def round_to_bf16(model: nn.Module) -> None:
+    """Give every weight the value it will have on disk, so that what is measured is what ships."""
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight.bfloat16())
 
 
 def _shifted(windows: np.ndarray[Any, np.dtype[np.int64]]) -> tuple[Tensor, Tensor]:
@@ -188,8 +214,3 @@ def flops_per_token(model: nn.Module, size: Size) -> float:
     """Operations that learning from one token takes (PaLM, appendix B): 6N + 12·layers·d·t."""
     weights = sum(one.numel() for one in model.parameters())
     return 6 * weights + 12 * size.layers * size.hidden * size.context
-
-
-def with_steps(order: Order, steps: int) -> Order:
-    """The same order with a fixed number of steps: reproduces a run that had `minutes`."""
-    return replace(order, plan=replace(order.plan, steps=steps, minutes=None))

@@ -34,6 +34,7 @@ class Size:
     inner: int  # width of the SwiGLU block
     context: int  # positions; a training window has as many tokens
     windows: int  # of one optimizer step
+    micro: int  # of these at once; 0 takes all, which needs the most memory
     lr: float  # the highest learning rate
     megabytes: int  # of text to prepare
 
@@ -59,9 +60,9 @@ class Size:
 
 
 _ALL = (
-    Size("tiny", 768, 96, 2, 4, 2, 256, 128, 8, 1e-2, 1),
-    Size("small", 8192, 320, 5, 10, 2, 864, 768, 3, 4e-3, 24),
-    Size("starter", 12288, 512, 8, 8, 2, 1408, 2048, 64, 3e-3, 400),
+    Size("tiny", 768, 96, 2, 4, 2, 256, 128, 8, 0, 1e-2, 1),
+    Size("small", 8192, 320, 5, 10, 2, 864, 768, 3, 0, 4e-3, 24),
+    Size("starter", 12288, 512, 8, 8, 2, 1408, 2048, 64, 16, 3e-3, 400),
 )
 SIZES = {size.name: size for size in _ALL}
 """tiny: about 0.2 million weights; small: 8 million; starter: 29 million."""
