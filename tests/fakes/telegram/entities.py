@@ -76,7 +76,7 @@ def parse(text: str, mode: str | None, entities: list[Entity] | None) -> tuple[s
             found = _given(text, entities or [])
         case _:
             raise bad("unsupported parse_mode")
-    text, found = _trimmed(text, found)
+    text, found = _trimmed(text, _plain_code(found))
     return text, sorted(
         found + detect(text, found), key=lambda one: (one["offset"], -one["length"])
     )
@@ -108,6 +108,30 @@ def _trimmed(text: str, entities: list[Entity]) -> tuple[str, list[Entity]]:
     return kept, moved
 
 
+_STYLES = {"bold", "italic", "underline", "strikethrough", "spoiler"}
+
+
+def _plain_code(entities: list[Entity]) -> list[Entity]:
+    """Code has no other style: what lies around or within it is cut to the text beside it."""
+    codes = sorted(
+        (one["offset"], one["offset"] + one["length"])
+        for one in entities
+        if one["type"] in {"code", "pre"}
+    )
+    kept: list[Entity] = []
+    for one in entities:
+        if one["type"] not in _STYLES:
+            kept.append(one)
+            continue
+        at, end = one["offset"], one["offset"] + one["length"]
+        for start, stop in [*codes, (end, end)]:
+            if at < min(start, end):
+                kept.append(one | {"offset": at, "length": min(start, end) - at})
+            if start < end:
+                at = max(at, stop)
+    return kept
+
+
 @dataclass
 class _Open:
     """A start that waits for its end."""
@@ -136,6 +160,7 @@ class _Source:
         return len(self.text[: self.at if at is None else at].encode())
 
     def put(self, text: str) -> None:
+        text = text.replace("\r", "")  # Telegram drops it
         self.out.append(text)
         self.length += units(text)
 
@@ -275,7 +300,7 @@ def _markdown(text: str) -> tuple[str, list[Entity]]:
     found: list[Entity] = []
     while source.at < len(text):
         char = text[source.at]
-        if char == "\\" and text[source.at + 1 : source.at + 2] and ord(text[source.at + 1]) < 127:
+        if _escaped(text, source.at):
             source.put(text[source.at + 1])
             source.at += 2
         elif char == "`":
@@ -302,6 +327,12 @@ def _markdown(text: str) -> tuple[str, list[Entity]]:
         name = "a URL" if stack[-1].name == "]" else f"{_MARKS[stack[-1].name]} entity"
         raise _cannot(f"Can't find end of {name} at byte offset {stack[-1].begun}")
     return "".join(source.out), _merged(found)
+
+
+def _escaped(text: str, at: int) -> bool:
+    """Whether a backslash here takes the meaning of the next character: anywhere, code too."""
+    following = text[at + 1 : at + 2]
+    return text[at] == "\\" and bool(following) and 0 < ord(following) < 127
 
 
 def _line_start(source: _Source) -> bool:
@@ -357,8 +388,7 @@ def _code(source: _Source) -> list[Entity]:
             name = "Pre" if fence == "```" else "Code"
             name = "PreCode" if language else name
             raise _cannot(f"Can't find end of {name} entity at byte offset {begun}")
-        if source.text[at] == "\\" and source.text[at + 1 : at + 2] in {"`", "\\"}:
-            at += 1
+        at += _escaped(source.text, at)
         source.put(source.text[at])
         at += 1
     source.at = at + len(fence)
@@ -378,7 +408,7 @@ def _link(source: _Source, stack: list[_Open]) -> list[Entity]:
         while source.text[at : at + 1] != ")":
             if at >= len(source.text):
                 raise _cannot(f"Can't find end of a URL at byte offset {begun}")
-            at += source.text[at] == "\\"
+            at += _escaped(source.text, at)
             url.append(source.text[at : at + 1])
             at += 1
         top.more["url"] = "".join(url)
@@ -391,7 +421,7 @@ def _link(source: _Source, stack: list[_Open]) -> list[Entity]:
 _FINDS = (
     ("url", re.compile(r"https?://[^\s<>\"]*[^\s<>\".,!?;:)\]]|(?<![\w.@/])(?:[a-z0-9-]+\.)+(?:com|org|net|example)\b(?:/[^\s<>\"]*[^\s<>\".,!?;:)\]])?")),
     ("email", re.compile(r"(?<![\w.])[\w.+-]+@[\w-]+(?:\.[\w-]+)+")),
-    ("mention", re.compile(r"(?<![\w@/.])@[A-Za-z]\w{3,31}\b(?![-.]\w)")),
+    ("mention", re.compile(r"(?<![\w@/.])@[A-Za-z]\w{3,31}\b")),
     ("bot_command", re.compile(r"(?a)(?<![\w/@.<>])/\w{1,64}(?:@[A-Za-z]\w{3,31})?(?![\w/])")),
     ("hashtag", re.compile(r"(?<![\w#])#\w*[^\W\d]\w*")),
 )  # fmt: skip

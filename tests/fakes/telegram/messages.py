@@ -73,7 +73,7 @@ class Messages:
     def _reply(self, chat: Chat, to: Args | None, thread: int) -> dict[str, Any]:
         if not to:
             return {}
-        message = chat.every.get(to["message_id"]) if "chat_id" not in to else None
+        message = chat.every.get(to.get("message_id", 0)) if "chat_id" not in to else None
         if message is None or message.deleted:
             if to.get("allow_sending_without_reply"):
                 return {}

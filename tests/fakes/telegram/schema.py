@@ -83,10 +83,7 @@ def _decoded(annotation: Any, value: Any, name: str, given: Mapping[str, Any]) -
         return value
     parts = set(_parts(annotation))
     if InputFile in parts and value.startswith("attach://"):
-        upload = given.get(value.removeprefix("attach://"))
-        if upload is None:
-            raise Wrong(f'{name}: there is no file "{value}" in the request')
-        return upload
+        return _attached(value, given)
     if int in parts and value.lstrip("-").isdigit():
         return int(value)
     if str in parts or (isinstance(annotation, type) and issubclass(annotation, str)):
@@ -94,9 +91,23 @@ def _decoded(annotation: Any, value: Any, name: str, given: Mapping[str, Any]) -
     if bool in parts and value.lower() in {"true", "false", "1", "0"}:
         return value.lower() in {"true", "1"}
     try:
-        return json.loads(value)
+        return _attached(json.loads(value), given)
     except json.JSONDecodeError:
         raise Wrong(f'can\'t parse "{name}" as JSON') from None
+
+
+def _attached(value: Any, given: Mapping[str, Any]) -> Any:
+    """A value with its `attach://name` replaced by the files of the request."""
+    if isinstance(value, dict):
+        return {name: _attached(one, given) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_attached(one, given) for one in value]
+    if isinstance(value, str) and value.startswith("attach://"):
+        upload = given.get(value.removeprefix("attach://"))
+        if not isinstance(upload, Upload):
+            raise Wrong(f'there is no file "{value}" in the request')
+        return upload
+    return value
 
 
 def _parts(annotation: Any) -> list[Any]:
