@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 
-from bot.cli import ask, doctor, evaluate, index, models, serve, slack, train
+from bot.cli import ask, doctor, evaluate, index, models, review, serve, slack, telegram, train
 from bot.cli.console import app, run
 
 
 @functools.cache
 def register_all() -> None:
     """Add every command to `app`, once."""
-    for subject in (serve, ask, index, evaluate, slack, train, models, doctor):
+    for subject in (serve, ask, index, evaluate, slack, telegram, review, train, models, doctor):
         subject.register(app)
 
 
