@@ -96,7 +96,7 @@ _PREPOSITION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NAMES = re.compile(
-    r"(?<![.!?:\n]\s)(?<!^)\b(?:[A-ZÀ-ÖØ-Þ][\w'’&-]+|[A-Z0-9]{2,})(?:\s+(?:of |and |& "
+    r"(?<![.!?:\n]\s)(?<!^)\b(?:[A-ZÀ-ÖØ-Þ][\w'’&-]+|(?=\d*[A-Z])[A-Z0-9]{2,})(?:\s+(?:of |and |& "
     r"|de )?[A-ZÀ-ÖØ-Þ0-9][\w'’&-]*)*"
 )
 # A capital that opens a sentence counts as a name only in front of a verb: "Connect is the …".
