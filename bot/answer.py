@@ -98,6 +98,7 @@ class GroundedAnswerer:
         limits: Limits | None = None,
         contact: str = "",
         curated: CuratedAnswers | None = None,
+        form: Form = FULL,
     ) -> None:
         self._retriever = retriever
         self._generator = generator
@@ -108,6 +109,7 @@ class GroundedAnswerer:
         self._limits = limits or Limits()
         self._contact = contact
         self._curated = curated
+        self._form = form
 
     async def warm(self) -> None:
         """Load what the first question would otherwise wait for: the language models."""
