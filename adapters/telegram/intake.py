@@ -216,7 +216,7 @@ class Intake:
     async def _copied(self, message: Message, one: Said) -> bool:
         """Whether staff who have the conversation were shown something that is no text."""
         staff = self._parts.staff
-        if staff is None or str(message.content_type) not in _SPOKEN | _SHOWN | _OTHER:
+        if staff is None or message.content_type not in _SPOKEN | _SHOWN | _OTHER:
             return False
         return await staff.copied(message, await self._parts.talks.of(one))
 
@@ -247,7 +247,7 @@ class Intake:
 
     async def _unreadable(self, message: Message, one: Said) -> None:
         """Say politely what can be read."""
-        told, kind = texts(one.lang), str(message.content_type)
+        told, kind = texts(one.lang), message.content_type
         said_back = ""
         if kind == "text":  # nothing but the bot's name
             said_back = told.greeting.format(name=one.name)
@@ -373,12 +373,12 @@ class Intake:
         await self._running.stop_draft(stopped.chat.id, stopped.draft_id, None)
 
     async def _membership(self, change: ChatMemberUpdated) -> None:
-        chat, now = change.chat.id, str(change.new_chat_member.status)
+        chat, now = change.chat.id, change.new_chat_member.status
         if now not in _PRESENT:
             await self._running.gone(chat)
             return
         await self._notes.drop(f"gone/{chat}")
-        if change.chat.type != "private" and str(change.old_chat_member.status) not in _PRESENT:
+        if change.chat.type != "private" and change.old_chat_member.status not in _PRESENT:
             told = texts(change.from_user.language_code or "en")
             await self._parts.speaker.say(Spot(chat), told.help)
 
