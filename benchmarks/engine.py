@@ -153,7 +153,9 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     dtype: torch.dtype = getattr(torch, args.dtype)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    settings = EngineSettings(model=str(folder), dtype=args.dtype, device="cpu", slots=STREAMS)
+    settings = EngineSettings(
+        model=str(folder), dtype=args.engine_dtype or args.dtype, device="cpu", slots=STREAMS
+    )
     supervisor = EngineSupervisor(settings)
     began = time.perf_counter()
     await supervisor.start()
@@ -204,6 +206,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="float32")
+    parser.add_argument("--engine-dtype", choices=("auto", "bfloat16", "float32"))
     parser.add_argument("--model", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:

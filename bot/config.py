@@ -107,15 +107,20 @@ class EngineSettings(Section):
     host: str = Field("127.0.0.1", description="Address the engine listens on.")
     port: int = Field(0, ge=0, le=65535, description="Port of the engine; 0 picks a free one.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the model runs.")
-    dtype: Literal["auto", "bfloat16", "float32", "int8"] = Field(
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
         description="Number format of the weights; auto picks by hardware, and on a CPU holds "
-        "them in 16 bits where nothing is lost by it. int8 is faster on a CPU and less exact.",
+        "them in 16 bits where nothing is lost by it.",
     )
     decoder: Literal["auto", "own", "library"] = Field(
         "auto",
         description="What decodes: `own` runs the Llama family, `library` (transformers) any "
         "model; auto is own on a CPU where it can.",
+    )
+    copying: bool = Field(
+        True,
+        description="Help the model to copy figures, codes and addresses of the passages exactly; "
+        "heeded by an engine of ours that decodes the model by itself.",
     )
     max_tokens: int = Field(320, ge=16, le=4096, description="Longest answer, in tokens.")
     slots: int = Field(8, ge=1, description="Answers generated at the same time.")

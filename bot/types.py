@@ -195,6 +195,7 @@ class Limits:
     max_tokens: int = 320
     temperature: float = 0.0
     deadline_s: float = 60.0
+    copying: bool = False  # help it copy the last turn's rare strings exactly, where it can
 
 
 @dataclass(frozen=True, slots=True)

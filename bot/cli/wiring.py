@@ -174,7 +174,11 @@ def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
 
 def limits(settings: Settings) -> Limits:
     """What one answer may use."""
-    return Limits(settings.engine.max_tokens, deadline_s=settings.limits.deadline_s)
+    return Limits(
+        settings.engine.max_tokens,
+        deadline_s=settings.limits.deadline_s,
+        copying=settings.engine.copying,
+    )
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import structlog
 import torch
 
+from bot.engine.copying import CopySource
 from bot.engine.decoding import SlotDecoder
 from bot.engine.generation import Decoder, Generation, News
 from bot.engine.library import LibraryDecoder
@@ -103,16 +104,30 @@ class Batcher:
             await asyncio.to_thread(self._decoder.stop, STOP_S)
 
     def submit(
-        self, prompt: Sequence[int], max_tokens: int, sampling: Sampling, adapter: str = ""
+        self,
+        prompt: Sequence[int],
+        max_tokens: int,
+        sampling: Sampling,
+        adapter: str = "",
+        copying: CopySource | None = None,
     ) -> Generation:
-        """Queue a request. Raises `Busy` when too many wait already."""
+        """Queue a request. Raises `Busy` when too many wait already.
+
+        `copying` is heeded where the decoder `steers`.
+        """
         if self.broken.is_set():
             raise EngineDown("The model can decode no more.", "The engine is being restarted.")
         if len(self._waiting) >= self._queue:
             raise Busy("All slots are taken and the queue is full.", "Ask again in a moment.")
         name = f"{next(self._ids)}"
         request = Generation(
-            name, prompt, max_tokens, sampling, adapter, cancel=lambda: self._cancel(name)
+            name,
+            prompt,
+            max_tokens,
+            sampling,
+            adapter,
+            cancel=lambda: self._cancel(name),
+            copying=copying,
         )
         self._waiting.append(request)
         self._admit()

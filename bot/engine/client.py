@@ -22,6 +22,7 @@ from bot.metrics import ENGINE_TOKENS
 from bot.types import Limits, Token, Turn
 
 REMEDY = "Run `deskhand doctor`, or look at the engine's log."
+OWNER = "deskhand"  # what our engine's list of models says
 SHOWN = 300  # characters of a foreign error message worth repeating
 
 
@@ -47,6 +48,7 @@ class EngineClient:
         self._first_token_s = first_token_s
         self._idle_s = idle_s
         self._default_model = ""
+        self._ours: bool | None = None  # whether it is Deskhand's engine; None: not asked yet
         self._http = httpx.AsyncClient(
             base_url=self.base_url,
             headers={"Authorization": f"Bearer {key}"} if key else {},
@@ -81,7 +83,9 @@ class EngineClient:
     async def models(self) -> list[str]:
         """Names that `stream` takes: the model, then its adapters. Raises `EngineDown`."""
         listed = await self._request("GET", "/v1/models")
-        return [str(one["id"]) for one in listed.get("data", []) if "id" in one]
+        found = [one for one in listed.get("data", []) if "id" in one]
+        self._ours = any(one.get("owned_by") == OWNER for one in found)
+        return [str(one["id"]) for one in found]
 
     async def load_adapter(self, name: str, folder: str) -> None:
         """Make the PEFT adapter in `folder` (on the engine's machine) answer as `name`."""
@@ -109,6 +113,8 @@ class EngineClient:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if limits.copying and await self._takes_our_fields():
+            body["copying"] = True
         counted = pieces = 0
         served = str(body["model"])
         ended = False
@@ -171,6 +177,12 @@ class EngineClient:
                 raise EngineDown("The engine serves no model.", "Start it with one.")
             self._default_model = names[0]
         return self._default_model
+
+    async def _takes_our_fields(self) -> bool:
+        """Whether the engine knows fields that OpenAI's API has not; others may refuse them."""
+        if self._ours is None:
+            await self.models()
+        return bool(self._ours)
 
     async def _request(
         self, method: str, path: str, body: Mapping[str, object] | None = None

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import structlog
 import torch
 
+from bot.engine.copying import Copier
 from bot.engine.generation import Deliver, Generation, News
 from bot.engine.llama import Llama, Piece
 from bot.engine.sampling import choose, penalise
@@ -43,6 +44,7 @@ class _Slot:
     adapter: str = ""  # what they were made with
     left: int = 0  # tokens the answer may still take
     said: torch.Tensor | None = None  # bool (vocabulary,), where repetition is penalised
+    copier: Copier | None = None
     used: int = 0  # when it was last given out
 
 
@@ -204,6 +206,7 @@ class SlotDecoder:
                 self._network.vocabulary, dtype=torch.bool, device=self._network.device
             )
             slot.said[ids] = True
+        slot.copier = request.copying.begin(request.tokens) if request.copying else None
         if request.adapter:
             self._network.learn(request.adapter)
 
@@ -269,6 +272,8 @@ class SlotDecoder:
                 rows.append(row)
                 said.append(slot.said)
                 penalties.append(slot.request.sampling.repetition_penalty)
+            if slot.copier is not None:
+                slot.copier.steer(scores[row])
         if rows:
             penalise(scores, rows, torch.stack(said), penalties)
 
@@ -281,6 +286,8 @@ class SlotDecoder:
         slot.left -= 1
         if slot.said is not None:
             slot.said[token] = True
+        if slot.copier is not None:
+            slot.copier.advance(token)
         done = token in self._stop_ids or slot.left <= 0
         if done:
             slot.request = None

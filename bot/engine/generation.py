@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from bot.engine.copying import CopySource
 from bot.engine.sampling import Sampling
 from bot.errors import EngineDown
 
@@ -25,6 +26,7 @@ class Generation:
     sampling: Sampling
     adapter: str
     cancel: Callable[[], None]
+    copying: CopySource | None = None  # what to help it copy from
     tokens: list[int] = field(default_factory=list)
     before: int = 0  # how many of them an earlier attempt made, before memory ran out
     news: asyncio.Queue[list[int] | EngineDown | None] = field(default_factory=asyncio.Queue)

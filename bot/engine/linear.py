@@ -10,19 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
 
-Format = Literal["full", "half", "int8"]
-"""How weights are held on a CPU. "full": as loaded. "half": 16-bit floats, arithmetic in 32
-bits, which is what a model stored in bfloat16 or float16 loses nothing by. "int8": eight bits
-per weight with a scale per output, activations rounded to eight bits too."""
-
 Multiply = Callable[[Tensor], Tensor]
 """(rows, in) to (rows, out)."""
+
+Pack = Callable[[Tensor, Tensor | None], Multiply]
+"""Lays out a weight (out, in) and a bias (out,) for multiplying: `full`, `half`."""
 
 LARGEST_HALF = 65504.0
 
@@ -37,13 +35,13 @@ class Projection:
     adapter over it, so they are looked up when an adapter is learnt.
     """
 
-    def __init__(self, owner: nn.Module, names: Sequence[str], form: Format) -> None:
+    def __init__(self, owner: nn.Module, names: Sequence[str], pack: Pack) -> None:
         self._owner = owner
         self._names = tuple(names)
         plain = [_plain(one) for one in self._layers()]
         bias = _joined_bias(plain)
         self._bias = bias
-        self._multiply = pack(torch.cat([one.weight.data for one in plain]), bias, form)
+        self._multiply = pack(torch.cat([one.weight.data for one in plain]), bias)
         self._adapters: dict[str, _Beside] = {}
 
     def __call__(self, x: Tensor, rows: Rows = ()) -> Tensor:
@@ -157,30 +155,24 @@ def _joined_bias(layers: Sequence[nn.Linear]) -> Tensor | None:
     )
 
 
-def pack(weight: Tensor, bias: Tensor | None, form: Format) -> Multiply:
-    """A multiplication by `weight` (out, in) in a format; "full" where a format cannot be had.
-
-    The packed formats are FBGEMM's (https://github.com/pytorch/FBGEMM), which torch ships for
-    x86; they take and give float32.
-    """
-    quantized: Any = torch.ops.quantized  # typed nowhere
-    onednn: Any = torch.ops.mkldnn
-    packable = weight.device.type == "cpu" and weight.dtype == torch.float32 and has_fbgemm()
-    if form == "half" and packable:
-        packed = quantized.linear_prepack_fp16(weight.contiguous(), bias)
-        return lambda x: cast("Tensor", quantized.linear_dynamic_fp16(x, packed))
-    if form == "int8" and packable:
-        scales = weight.abs().amax(dim=1).clamp(min=1e-8).double() / 127
-        zeros = torch.zeros(len(scales), dtype=torch.long)
-        rounded = torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)
-        packed = quantized.linear_prepack(rounded, bias)
-        # Seven bits for activations: without VNNI, eight overflow a 16-bit sum.
-        return lambda x: cast("Tensor", quantized.linear_dynamic(x, packed, True))
-    if packable and torch._C._has_mkldnn:  # noqa: SLF001 - what its untyped public name asks
+def full(weight: Tensor, bias: Tensor | None) -> Multiply:
+    """Weights as they are; float32 on a CPU in the layout that oneDNN reads fastest."""
+    onednn: Any = torch.ops.mkldnn  # typed nowhere
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and torch._C._has_mkldnn:  # noqa: SLF001 - what its untyped public name asks
         laid_out = onednn._reorder_linear_weight(weight.contiguous(), 8)  # noqa: SLF001 - its name
         apply = onednn._linear_pointwise  # noqa: SLF001 - the same
         return lambda x: cast("Tensor", apply(x, laid_out, bias, "none", [], ""))
     return lambda x: F.linear(x, weight, bias)
+
+
+def half(weight: Tensor, bias: Tensor | None) -> Multiply:
+    """Weights as 16-bit floats, arithmetic in 32 bits: FBGEMM's format, on x86 CPUs.
+
+    See https://github.com/pytorch/FBGEMM. Check `fits_half` first.
+    """
+    fbgemm: Any = torch.ops.quantized  # typed nowhere
+    packed = fbgemm.linear_prepack_fp16(weight.contiguous(), bias)
+    return lambda x: cast("Tensor", fbgemm.linear_dynamic_fp16(x, packed))
 
 
 def has_fbgemm() -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import structlog
@@ -23,14 +23,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name everybody knows it by
 from torch import Tensor, nn
 
-from bot.engine.linear import Format, Projection, Rows, fits_half, has_fbgemm
+from bot.engine.linear import Pack, Projection, Rows, fits_half, full, half, has_fbgemm
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 FAMILY = ("llama", "mistral", "qwen2", "qwen3")
 ROTARY = ("default", "linear", "llama3")  # those whose angles do not depend on the length
-ALIKE = {"full": 0.999, "half": 0.999, "int8": 0.9}  # least cosine of logits to transformers'
+ALIKE = 0.999  # least cosine of logits to transformers'
 TRIAL = 24  # tokens of the comparison
 
 log = structlog.get_logger(__name__)
@@ -58,13 +58,12 @@ class Piece:
 class Llama:
     """Runs a model's weights. Not thread-safe; the caller holds `torch.inference_mode`."""
 
-    def __init__(self, model: PreTrainedModel, form: Format = "full") -> None:
-        """Raises `ValueError` for a model that `misfit` names a reason against."""
+    def __init__(self, model: PreTrainedModel, pack: Pack = full) -> None:
+        """`pack` lays out the weights. Raises `ValueError` with what `misfit` says."""
         if reason := misfit(model):
             raise ValueError(reason)
         config: Any = model.config
         inner: Any = model.model
-        self.form = form
         self.device = model.device
         self.dtype = model.dtype
         self.vocabulary = int(config.vocab_size)
@@ -78,8 +77,8 @@ class Llama:
         embedding: Any = model.get_input_embeddings()
         self._embedding: Tensor = embedding.weight.data
         self._last_norm: Tensor = inner.norm.weight.data
-        self._layers = [_Layer(one, form, self._heads, self._kv_heads) for one in inner.layers]
-        self._head = Projection(model, ["lm_head"], form)
+        self._layers = [_Layer(one, pack, self._heads, self._kv_heads) for one in inner.layers]
+        self._head = Projection(model, ["lm_head"], pack)
         self._cos = self._sin = torch.empty(0)
         self._learnt: set[str] = set()
 
@@ -184,12 +183,12 @@ class Llama:
 class _Layer:
     """One block's weights."""
 
-    def __init__(self, block: Any, form: Format, heads: int, kv_heads: int) -> None:  # noqa: ANN401 - untyped
+    def __init__(self, block: Any, pack: Pack, heads: int, kv_heads: int) -> None:  # noqa: ANN401 - untyped
         attention = block.self_attn
-        self.qkv = Projection(attention, ["q_proj", "k_proj", "v_proj"], form)
-        self.out = Projection(attention, ["o_proj"], form)
-        self.gate_up = Projection(block.mlp, ["gate_proj", "up_proj"], form)
-        self.down = Projection(block.mlp, ["down_proj"], form)
+        self.qkv = Projection(attention, ["q_proj", "k_proj", "v_proj"], pack)
+        self.out = Projection(attention, ["o_proj"], pack)
+        self.gate_up = Projection(block.mlp, ["gate_proj", "up_proj"], pack)
+        self.down = Projection(block.mlp, ["down_proj"], pack)
         self.norm: Tensor = block.input_layernorm.weight.data
         self.next_norm: Tensor = block.post_attention_layernorm.weight.data
         self.qk_norm: Tensor | None = None
@@ -325,22 +324,22 @@ def misfit(model: PreTrainedModel) -> str:
     return ""
 
 
-def build(model: PreTrainedModel, form: Format | Literal["auto"] = "auto") -> Llama | None:
+def build(model: PreTrainedModel, *, exact: bool = False) -> Llama | None:
     """A pass for a model, if it says the same as transformers' own; else None, and logged why.
 
-    "auto" holds weights in 16 bits where the model runs in float32 on a CPU and loses nothing
-    that matters by it.
+    Where the model runs in float32 on a CPU, weights are held in 16 bits if they lose nothing
+    that matters by it, unless they are to be `exact`.
     """
     if reason := misfit(model):
         log.info("decoding_by_library", reason=reason)
         return None
-    if form == "auto":
-        form = "half" if _halves(model) else "full"
-    ours = Llama(model, form)
+    pack = half if not exact and _halves(model) else full
+    ours = Llama(model, pack)
     alike = _cosine(ours, model)
-    if not alike >= ALIKE[form]:  # also when it is not a number
+    if not alike >= ALIKE:  # also when it is not a number
         log.warning("decoding_by_library", reason="our pass disagrees", cosine=round(alike, 4))
         return None
+    log.info("decoding_by_own_pass", weights=pack.__name__, cosine=round(alike, 6))
     return ours
 
 

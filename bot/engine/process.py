@@ -44,7 +44,7 @@ class EngineOptions:
     host: str = "127.0.0.1"
     port: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    dtype: Literal["auto", "bfloat16", "float32", "int8"] = "auto"
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     decoder: Literal["auto", "own", "library"] = "auto"
     slots: int = 8
     max_tokens: int = 320  # of an answer whose request names no limit
@@ -161,7 +161,6 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
         activate=adapters.activate,
         network=network,
     )
-    log.info("decoding", by="own" if network else "library", form=network.form if network else "")
     serving = Serving(loaded, batcher, adapters, options.max_tokens, context)
     batcher.start()
     await smoke(serving)
@@ -179,8 +178,7 @@ def _network(model: PreTrainedModel, options: EngineOptions, device: str) -> Lla
     wanted = options.decoder
     if wanted == "library" or (wanted == "auto" and device != "cpu"):
         return None
-    forms: dict[str, Literal["auto", "int8", "full"]] = {"auto": "auto", "int8": "int8"}
-    network = llama.build(model, forms.get(options.dtype, "full"))
+    network = llama.build(model, exact=options.dtype != "auto")
     if network is None and wanted == "own":
         raise ConfigError(
             "engine.decoder is own, but the model is not one that our decoding runs.",
@@ -239,15 +237,10 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
 
 
-def pick_dtype(wanted: Literal["auto", "bfloat16", "float32", "int8"], device: str) -> torch.dtype:
-    """The number format of arithmetic: bfloat16 where the hardware multiplies it, else float32.
-
-    Raises `ConfigError` for int8 on anything but a CPU.
-    """
+def pick_dtype(wanted: Literal["auto", "bfloat16", "float32"], device: str) -> torch.dtype:
+    """The number format of arithmetic: bfloat16 where the hardware multiplies it, else float32."""
     import torch
 
-    if wanted == "int8" and device != "cpu":
-        raise ConfigError("engine.dtype int8 runs on a CPU only.", "Set it to auto.")
     if wanted != "auto":
         return torch.bfloat16 if wanted == "bfloat16" else torch.float32
     if device == "cuda":

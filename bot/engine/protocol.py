@@ -91,6 +91,8 @@ class ChatRequest(_Strict):
     stop: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=4)
     stream: bool | None = False
     stream_options: StreamOptions | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=2)] | None = None  # as vLLM names it
+    copying: bool | None = False  # ours: help it copy rare strings of the last message exactly
     n: Literal[1] | None = 1
     user: str | None = None  # taken and not used: the engine keeps no accounts
 

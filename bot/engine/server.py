@@ -45,6 +45,7 @@ from bot.errors import Busy, EngineDown, ModelRejected
 if TYPE_CHECKING:
     from bot.engine.batching import Batcher
     from bot.engine.checkpoint import Checkpoint
+    from bot.engine.copying import CopySource, Spelling
     from bot.engine.generation import Generation
     from bot.engine.lora import Adapters
 
@@ -65,11 +66,22 @@ class Serving:
     default_tokens: int
     context: int
     since: int = field(default_factory=lambda: int(time.time()))
+    spelling: Spelling | None = None  # made when first needed
 
     @property
     def names(self) -> list[str]:
         """What may be asked for: the model, then its adapters."""
         return [self.checkpoint.name, *self.adapters.names]
+
+    def copy_source(self, text: str) -> CopySource:
+        """What a text holds that is worth copying exactly. Takes a while; not on the loop."""
+        from bot.engine.copying import CopySource, Spelling
+
+        tokenizer = self.checkpoint.tokenizer
+        if self.spelling is None:
+            size = int(self.checkpoint.model.config.get_text_config().vocab_size)
+            self.spelling = Spelling.of(tokenizer, size)
+        return CopySource.of(text, self.spelling, tokenizer)
 
 
 class EngineApp:
@@ -187,6 +199,17 @@ class EngineApp:
                 param="messages",
                 code="context_length_exceeded",
             )
+        if asked.repetition_penalty not in {None, 1.0} and not serving.batcher.steers:
+            raise ApiError(
+                400,
+                "`repetition_penalty`: this model is decoded by transformers' batching, which "
+                "has none.",
+                param="repetition_penalty",
+                code="invalid_parameter",
+            )
+        source = None
+        if asked.copying and serving.batcher.steers:
+            source = await asyncio.to_thread(serving.copy_source, asked.turns[-1].content)
         from bot.engine.sampling import Sampling
 
         generation = serving.batcher.submit(
@@ -196,8 +219,10 @@ class EngineApp:
                 temperature=1.0 if asked.temperature is None else asked.temperature,
                 top_p=1.0 if asked.top_p is None else asked.top_p,
                 seed=secrets.randbits(62) if asked.seed is None else asked.seed,
+                repetition_penalty=asked.repetition_penalty or 1.0,
             ),
             "" if asked.model == serving.names[0] else asked.model,
+            source,
         )
         stops = [*asked.stop, *serving.checkpoint.stop_strings]
         return Answer(generation, serving.checkpoint, stops, asked.model, self.metrics)

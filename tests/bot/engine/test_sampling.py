@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bot.engine.sampling import NotFinite, RowSampler, Sampling
+from bot.engine.sampling import NotFinite, RowSampler, Sampling, choose
 
 
 def draw(logits: torch.Tensor, settings: list[Sampling], position: int = 7) -> list[int]:
@@ -86,3 +86,11 @@ def test_a_token_the_model_rules_out_is_not_a_fault() -> None:
     logits[0, 2:] = -torch.inf
 
     assert draw(logits, [Sampling(temperature=1.0, seed=5)])[0] in {0, 1}
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.7])
+def test_our_own_decoding_draws_what_the_librarys_does(top_p: float) -> None:
+    logits = torch.randn(30, 90, generator=torch.Generator().manual_seed(9)) * 3
+    settings = [Sampling(row % 3 * 0.8, top_p, row) for row in range(30)]
+
+    assert choose(logits, settings, [11] * 30) == draw(logits, settings, 11)
