@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
+from itertools import combinations
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from bot.database import Database
 from bot.errors import NotFound
 from bot.tables import CaseState
 from bot.types import Outcome
+from bot.words.lexicon import content
 from knowledge.terms import terms
 from knowledge.types import Audience
 
@@ -168,6 +170,65 @@ class Cases:
 
         return await self._database.read(read)
 
+    async def talk(self, channel: str, key: str, audiences: Audiences) -> list[Row]:
+        """The last exchanges of a conversation by its address, oldest first."""
+        where = sa.and_(_conversation.c.channel == channel, _conversation.c.key == key)
+
+        def find(session: Session) -> int:
+            return session.connection().scalar(sa.select(_conversation.c.id).where(where)) or 0
+
+        return await self.thread(await self._database.read(find), audiences)
+
+    async def thread(
+        self, conversation_id: int, audiences: Audiences, limit: int = 60
+    ) -> list[Row]:
+        """The last exchanges of a conversation with whole texts, oldest first."""
+
+        def read(session: Session) -> list[Row]:
+            connection = session.connection()
+            found = connection.execute(
+                sa.select(
+                    _message.c.id,
+                    _message.c.text.label("question"),
+                    _message.c.actor_name,
+                    _message.c.at,
+                    _answer.c.id.label("answer_id"),
+                    _answer.c.text.label("answer"),
+                    _answer.c.created.label("answered"),
+                    _answer.c.citations,
+                    _answer.c.outcome,
+                    _answer.c.composer,
+                )
+                .join(_answer, _answer.c.message_id == _message.c.id, isouter=True)
+                .where(_message.c.conversation_id == conversation_id)
+                .where(_message.c.audience.in_(list(audiences)))
+                .order_by(_message.c.id.desc())
+                .limit(limit)
+            )
+            return _rows(found)[::-1]
+
+        return await self._database.read(read)
+
+    async def similar(
+        self, text: str, audiences: Audiences, audience: Audience, but: str, limit: int = 40
+    ) -> list[Row]:
+        """Past cases of one audience that share words with a question, newest first."""
+
+        def read(session: Session) -> list[Row]:
+            connection = session.connection()
+            wanted = Filter(audience=audience.value)
+            query = (
+                sa.select(_case)
+                .where(*conditions(connection, wanted, audiences))
+                .where(_case.c.id.in_(_matching(connection, text, every=False)))
+                .where(_case.c.answer_id != but)
+                .order_by(_case.c.id.desc())
+                .limit(limit)
+            )
+            return _with_texts(connection, _rows(connection.execute(query)))
+
+        return await self._database.read(read)
+
     async def case(self, answer_id: str, audiences: Audiences) -> Row:
         """One case with its texts, delivery, votes and verdicts. Raises `NotFound`.
 
@@ -256,18 +317,34 @@ _NARROWING: dict[str, Callable[[str], sa.ColumnElement[bool]]] = {
 }
 
 
-def _matching(connection: Connection, text: str) -> sa.Select[int]:
-    """Ids of the cases that hold every word; a text without words matches nothing."""
+def _matching(connection: Connection, text: str, *, every: bool = True) -> sa.Select[int]:
+    """Ids of the cases that hold every word, or half of the telling ones.
+
+    A text without words matches nothing.
+    """
     words = list(dict.fromkeys(terms(text)))[:24]
+    if not every:
+        words = [word for word in words if content(word)]  # function words are no likeness
+    if not words:
+        return sa.select(_case.c.id).where(sa.false())
+    if every:
+        sets = [words]
+    else:  # any two of the longest words: full-text indexes know no "half of them"
+        longest = sorted(words, key=len, reverse=True)[:5]
+        sets = [list(pair) for pair in combinations(longest, 2)] or [longest]
     if connection.dialect.name == "sqlite":
-        query = " AND ".join(f'"{word}"' for word in words) or '""'
+        query = " OR ".join("(" + " AND ".join(f'"{word}"' for word in each) + ")" for each in sets)
         table = sa.table("case_words", sa.column("rowid", sa.Integer))
         matches = sa.text("case_words MATCH :words").bindparams(words=query)
-        return sa.select(table.c.rowid).where(matches if words else sa.false())
+        return sa.select(table.c.rowid).where(matches)
     table = sa.table("case_words", sa.column("id", sa.Integer))
-    quoted = " & ".join("'" + word.replace("\\", "").replace("'", "''") + "'" for word in words)
+    quoted = " | ".join("(" + " & ".join(map(_quoted, each)) + ")" for each in sets)
     matches = sa.text("words @@ CAST(:words AS tsquery)").bindparams(words=quoted)
-    return sa.select(table.c.id).where(matches if words else sa.false())
+    return sa.select(table.c.id).where(matches)
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("\\", "").replace("'", "''") + "'"
 
 
 def _readable(audiences: Audiences) -> sa.ColumnElement[bool]:

@@ -182,6 +182,25 @@ class SlackSettings(Section):
         description="By channel id, a table with `audience`, `mode` (`mention` or `always`) and "
         "`private` (answers only the person who asked can see).",
     )
+    queue: str = Field(
+        "",
+        pattern=r"^([TE][A-Z0-9]+/)?[A-Z0-9]*$",
+        description="Id of the channel where staff take conversations over, one card each; with "
+        "many workspaces as `TEAM/CHANNEL`. Whoever is in it is staff. Empty has none.",
+    )
+    client_id: str = Field(
+        "",
+        description="Client id of the app, to install it in many workspaces from `/slack/install`; "
+        "leave `bot_token` empty then.",
+    )
+    client_secret: SecretStr = Field(
+        SecretStr(""), description="Client secret of the app, for installing it."
+    )
+    encryption_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Keys that encrypt the workspaces' tokens, comma-separated, the newest first; "
+        "empty keeps one in the data folder.",
+    )
     stream: bool = Field(True, description="Show answers while they are made.")
     silence_s: float = Field(
         45.0, gt=0, description="Seconds without a sign of life after which Socket Mode reconnects."
@@ -235,6 +254,37 @@ class TelegramSettings(Section):
     rich: bool = Field(True, description="Send answers with tables and headings as rich messages.")
 
 
+class PrivacySettings(Section):
+    """What is kept of people, and for how long."""
+
+    redact: bool = Field(
+        True,
+        description="Replace e-mail addresses, phone and card numbers, IBANs and keys in messages "
+        "and votes before they are kept; the bot does not see them either.",
+    )
+    retention_days: int = Field(
+        0,
+        ge=0,
+        description="Days after its last message at which a conversation is deleted; 0 keeps all.",
+    )
+
+
+class ConsoleSettings(Section):
+    """The review console at `/console`. Signing in by OIDC is on when `oidc_issuer` is set."""
+
+    oidc_issuer: str = Field(
+        "", description="Address of an OpenID provider; empty leaves local accounts only."
+    )
+    oidc_client_id: str = Field("", description="This server's client id at the provider.")
+    oidc_client_secret: SecretStr = Field(SecretStr(""), description="And its secret.")
+    oidc_name: str = Field("single sign-on", description="What the login button calls it.")
+    live: bool = Field(
+        False,
+        description="Somebody watches the Live page: whoever asks for a person is handed over "
+        "there, instead of being told how to reach one.",
+    )
+
+
 class LogSettings(Section):
     """Structured logs on standard error."""
 
@@ -260,6 +310,8 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     slack: SlackSettings = SlackSettings()
     telegram: TelegramSettings = TelegramSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    privacy: PrivacySettings = PrivacySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

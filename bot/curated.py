@@ -145,6 +145,16 @@ class CuratedAnswers:
         await self._database.write(write)
         await self.load()
 
+    async def would_answer(self, questions: Sequence[str], wordings: Sequence[str]) -> list[bool]:
+        """For each question, whether an answer with these wordings would be given to it."""
+
+        def compare() -> list[bool]:
+            alike: Alike[int] = Alike(self._embedder)
+            alike.add((0, wording) for wording in wordings)
+            return [alike.find(text) is not None for text in questions]
+
+        return await asyncio.to_thread(compare)
+
     def _rebuild(self, known: dict[int, CuratedAnswer]) -> None:
         alike: dict[Audience, Alike[int]] = {}
         for audience in Audience:
@@ -174,15 +184,6 @@ def _readings(question: Question, understood: Understood) -> list[str]:
         texts += [one.text for one in readings if not (one.alone and leaning)]
         texts += [] if readings else [understood.parts[0].text]
     return texts
-
-
-def would_answer(
-    curated: CuratedAnswer, embedder: Embedder, questions: Sequence[str]
-) -> list[bool]:
-    """For each question, whether this curated answer would be given to it. Blocking."""
-    alike: Alike[int] = Alike(embedder)
-    alike.add((curated.id, wording) for wording in curated.wordings)
-    return [alike.find(text) is not None for text in questions]
 
 
 def _all(session: Session) -> list[CuratedAnswer]:

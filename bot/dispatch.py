@@ -169,6 +169,7 @@ class Dispatcher:
         Raises `TooLarge`, `Busy` or plain `Refused`; then nothing was promised.
         """
         began = asyncio.get_running_loop().time()
+        event = dataclasses.replace(event, text=self._store.clean(event.text))
         person = (event.address.channel, event.actor.id)
         refusal = self._refusal(event, person)
         if refusal is not None:

@@ -35,6 +35,11 @@ _wording = _all["wording"]
 _curated = _all["curated"]
 _consent = _all["consent"]
 _erasure = _all["erasure"]
+_handover = _all["handover"]
+_card = _all["handovercard"]
+_line = _all["handoverline"]
+_staff = _all["staffmessage"]
+_suggestion = _all["suggestion"]
 
 BATCH = 500  # ids in one statement; SQLite takes 32,766 values, PostgreSQL 65,535
 
@@ -127,25 +132,14 @@ class Eraser:
     async def forget_before(self, moment: datetime, by: str = "retention") -> int:
         """Delete conversations whose last message is older than `moment`; returns how many.
 
-        At most a few hundred at a time, so that the writer is never held for long: call it
-        again until it returns 0.
+        A hundred in one transaction, so that other writes get their turn in between.
         """
-
-        def write(connection: Connection) -> int:
-            old = connection.scalars(
-                sa.select(_conversation.c.id).where(_conversation.c.last < moment).limit(200)
-            ).all()
-            if not old:
-                return 0
-            ids = connection.scalars(
-                sa.select(_message.c.id).where(_message.c.conversation_id.in_(old))
-            ).all()
-            answers, _ = _delete_messages(connection, ids)
-            connection.execute(sa.delete(_conversation).where(_conversation.c.id.in_(old)))
-            _note(connection, by, "forget", "", {"conversations": len(old), "answers": answers})
-            return len(old)
-
-        return await self._database.write(write)
+        forgotten = 0
+        while done := await self._database.write(
+            lambda connection: _delete_older(connection, moment, by)
+        ):
+            forgotten += done
+        return forgotten
 
     async def consent(self, person: str, *, training: bool) -> None:
         """Note whether a person's conversations may be learned from."""
@@ -201,6 +195,19 @@ def _delete_person(connection: Connection, channel: str, actor_id: str, by: str)
     return erased
 
 
+def _delete_older(connection: Connection, moment: datetime, by: str) -> int:
+    old = connection.scalars(
+        sa.select(_conversation.c.id).where(_conversation.c.last < moment).limit(100)
+    ).all()
+    if not old:
+        return 0
+    mine = sa.select(_message.c.id).where(_message.c.conversation_id.in_(old))
+    answers, _ = _delete_messages(connection, connection.scalars(mine).all())
+    connection.execute(sa.delete(_conversation).where(_conversation.c.id.in_(old)))
+    _note(connection, by, "forget", "", {"conversations": len(old), "answers": answers})
+    return len(old)
+
+
 def _delete_messages(connection: Connection, messages: Sequence[int]) -> tuple[int, int]:
     """Delete messages with all that hangs on them; how many answers and votes that were."""
     answers = votes = 0
@@ -214,6 +221,7 @@ def _delete_messages(connection: Connection, messages: Sequence[int]) -> tuple[i
         connection.execute(origin.values(answer_id=""))
         connection.execute(sa.delete(_outbox).where(_outbox.c.answer_id.in_(ids)))
         connection.execute(sa.delete(_case).where(_case.c.id.in_(part)))
+        _delete_handovers(connection, part)
         words = sa.table("case_words", sa.column("rowid" if _sqlite(connection) else "id"))
         connection.execute(sa.delete(words).where(next(iter(words.c)).in_(part)))
         connection.execute(sa.delete(_answer).where(_answer.c.id.in_(ids)))
@@ -223,6 +231,18 @@ def _delete_messages(connection: Connection, messages: Sequence[int]) -> tuple[i
             connection.execute(sa.insert(_erasure), gone)
         answers += len(ids)
     return answers, votes
+
+
+def _delete_handovers(connection: Connection, messages: Sequence[int]) -> None:
+    """Delete the handovers that these messages opened, and what staff wrote in them."""
+    connection.execute(sa.delete(_line).where(_line.c.message_id.in_(messages)))
+    of_these = sa.select(_handover.c.id).where(_handover.c.message_id.in_(messages))
+    ids = connection.scalars(of_these).all()
+    said = sa.select(_staff.c.id).where(_staff.c.handover_id.in_(ids))
+    connection.execute(sa.delete(_suggestion).where(_suggestion.c.staff_id.in_(said)))
+    for table in (_line, _staff, _card):
+        connection.execute(sa.delete(table).where(table.c.handover_id.in_(ids)))
+    connection.execute(sa.delete(_handover).where(_handover.c.id.in_(ids)))
 
 
 def _sqlite(connection: Connection) -> bool:

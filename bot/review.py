@@ -137,7 +137,7 @@ class Review:
         batch = await self.judge(answers, judgement, by)
         made = await self._curated.publish(
             text=judgement.correction.strip(),
-            wordings=[(redact(asked_as(row)), row.person) for row in asked],
+            wordings=[(redact(asked_text(row.rewritten, row.text)), row.person) for row in asked],
             citations=judgement.citations,
             audience=asked[0].audience,
             lang=asked[0].lang,
@@ -265,10 +265,9 @@ def _undo(connection: Connection, by: Member, batch: str) -> _Undone:
     return _Undone(batch, tuple(row.answer_id for row in rows), tuple(curated))
 
 
-def asked_as(row: Any) -> str:  # noqa: ANN401 - a row
+def asked_text(rewritten: str, text: str) -> str:
     """A message as a question of its own: rewritten, if it was one question that leaned."""
-    alone = not row.rewritten or " | " in row.rewritten
-    return str(row.text if alone else row.rewritten)
+    return text if not rewritten or " | " in rewritten else rewritten
 
 
 def _asked(connection: Connection, answers: Sequence[str], by: Member) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -33,6 +33,7 @@ REMEMBERED = (Outcome.ANSWERED, Outcome.ABSTAINED, Outcome.SMALLTALK, Outcome.ST
 """Outcomes a follow-up may refer to; apologies are not part of a conversation."""
 
 _message = SQLModel.metadata.tables["message"]
+_answer = SQLModel.metadata.tables["answer"]
 _vote = SQLModel.metadata.tables["vote"]
 _audit = SQLModel.metadata.tables["audit"]
 _probe = SQLModel.metadata.tables["probe"]
@@ -67,6 +68,7 @@ class AnswerRecord:
     send: SendState
     platform_id: str
     repeated: bool  # may have been shown twice
+    detail: Mapping[str, str] = field(default_factory=dict)  # the channel's address of the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +82,24 @@ class Counts:
 
 
 class Store:
-    """The one way into the database. Made by `Store.open`."""
+    """The one way into the database. Made by `Store.open`.
 
-    def __init__(self, database: Database) -> None:
+    `clean` takes out of people's words what must not be kept; see `bot/redact.py`.
+    """
+
+    def __init__(self, database: Database, clean: Callable[[str], str] = str) -> None:
         self.database = database
+        self.clean = clean
 
     @classmethod
-    def open(cls, url: str, *, exclusive: bool = False, patience_s: float = PATIENCE_S) -> Store:
+    def open(
+        cls,
+        url: str,
+        *,
+        exclusive: bool = False,
+        patience_s: float = PATIENCE_S,
+        clean: Callable[[str], str] = str,
+    ) -> Store:
         """Open a database, bringing its tables up to date first.
 
         A server opens it `exclusive`: raises `AlreadyRunning` if another one does. Also raises
@@ -97,13 +110,13 @@ class Store:
         parsed = parse_url(url)
         if not exclusive:
             upgrade(parsed)
-            return cls(Database.open(parsed, patience_s=patience_s))
+            return cls(Database.open(parsed, patience_s=patience_s), clean)
         database = Database.open(parsed, exclusive=True, patience_s=patience_s)
         with contextlib.ExitStack() as undo:
             undo.callback(database.abandon)
             upgrade(parsed, held=True)
             undo.pop_all()
-        return cls(database)
+        return cls(database, clean)
 
     async def close(self) -> None:
         """Commit what is queued, then let go of the database."""
@@ -216,10 +229,17 @@ class Store:
 
         An answer that is being made goes on with the old text.
         """
+        text = self.clean(text)
 
         def write(connection: Connection) -> bool:
             changed = sa.update(_message).where(_message.c.event_id == event_id).values(text=text)
-            return connection.execute(changed).rowcount > 0
+            if not connection.execute(changed).rowcount:
+                return False
+            answers = sa.select(_answer.c.id).join(_message, _message.c.id == _answer.c.message_id)
+            answer_id = connection.scalar(answers.where(_message.c.event_id == event_id))
+            if answer_id is not None:  # the answer is to other words now: worth a review
+                _note(connection, event_id, "amend", answer_id, {})
+            return True
 
         return await self.database.write(write)
 
@@ -229,6 +249,9 @@ class Store:
         What was voted before stays in the audit, without words. Raises `NotFound` for an
         unknown answer.
         """
+        vote = dataclasses.replace(
+            vote, reason=self.clean(vote.reason), correction=self.clean(vote.correction)
+        )
         changed = await self.database.write(lambda connection: _cast(connection, vote))
         if changed:
             metrics.VOTES.labels(str(vote.value)).inc()
@@ -354,6 +377,7 @@ def _answer_record(
         send=outbox.state,
         platform_id=outbox.platform_id,
         repeated=outbox.repeated,
+        detail=message.detail,
     )
 
 

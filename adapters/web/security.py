@@ -68,7 +68,8 @@ class SecurityHeaders:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(self._headers)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)  # the console has a policy of its own
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import structlog
 import typer
 
-from bot.cli import slack, wiring
+from bot.cli import demo, review, slack, telegram, wiring
 from bot.cli.console import err, progress, settings
 from bot.config import Settings
 from bot.types import Channel
@@ -40,17 +40,27 @@ def serve(
     sample: Annotated[  # noqa: FBT002 - typer makes a flag of it
         bool, typer.Option("--sample", help="Without an index yet, build the sample company's.")
     ] = False,
+    with_demo: Annotated[  # noqa: FBT002 - typer makes a flag of it
+        bool,
+        typer.Option(
+            "--demo",
+            help="The sample company with a month of made-up conversations, in a data folder of "
+            "its own, so that every page of the console has something to show.",
+        ),
+    ] = False,
 ) -> None:
-    """Run the bot: chat page, API, health and metrics, in one process.
+    """Run the bot: chat page, console, API, health and metrics, in one process.
 
     Stop it with Ctrl-C or SIGTERM: questions in work are finished first.
 
     Example: `deskhand serve --sample`
     """
     current = settings(serving=True)
-    if sample:
+    if with_demo:
+        current = demo.apart(current)
+    if sample or with_demo:
         _build_sample(current)
-    asyncio.run(_serve(current))
+    asyncio.run(_serve(current, with_demo=with_demo))
 
 
 def _build_sample(current: Settings) -> None:
@@ -62,7 +72,7 @@ def _build_sample(current: Settings) -> None:
     err.print(f"{built.report.passages} passages from {built.files} files.")
 
 
-async def _serve(current: Settings) -> None:
+async def _serve(current: Settings, *, with_demo: bool = False) -> None:
     from adapters.web.app import create_app
     from adapters.web.channel import WebChannel
     from adapters.web.library import IndexLibrary
@@ -72,11 +82,26 @@ async def _serve(current: Settings) -> None:
     channel = WebChannel()
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(wiring.store(current))
-        made = await stack.enter_async_context(wiring.answering(current))
+        made = await stack.enter_async_context(wiring.answering(current, store))
+        if with_demo:
+            await demo.fill(store, made)
         library = IndexLibrary(lambda: made.retriever.index.view(audience).passages)
         slacks = slack.channels(current, store, lambda limit: library.questions(limit, "en"))
-        doors: dict[str, Channel] = {channel.name: channel, **slacks}
-        bot = await stack.enter_async_context(wiring.dispatching(current, store, made, doors))
+        telegrams = telegram.channels(current, store)
+        doors: dict[str, Channel] = {channel.name: channel, **slacks, **telegrams}
+        bot = await stack.enter_async_context(
+            wiring.dispatching(
+                current,
+                store,
+                made,
+                doors,
+                lambda handovers: [
+                    *slack.desks(slacks)(handovers),
+                    *telegram.desks(telegrams)(handovers),
+                    *review.desks(current),
+                ],
+            )
+        )
         app = create_app(
             store=store,
             dispatcher=bot,
@@ -86,6 +111,8 @@ async def _serve(current: Settings) -> None:
             key=wiring.cookie_key(current),
             readiness=lambda: _readiness(store, bot, made),
         )
+        desk = await stack.enter_async_context(review.reviewing(current, store, made, bot))
+        review.mount(app, desk)
         server = WebServer(
             app,
             channel,
@@ -97,7 +124,8 @@ async def _serve(current: Settings) -> None:
         # Beside serving: starting need not wait for it, nor the first person to ask.
         warming = asyncio.create_task(made.answerer.warm(), name="warming")
         err.print(f"Deskhand is at {address}  (Ctrl-C stops it)")
-        async with slack.serving(slacks, bot, app):
+        await review.tell(desk, address)
+        async with slack.serving(slacks, bot, app), telegram.serving(telegrams, bot, app):
             async with _refreshing(made.retriever):
                 await _until_told(server)
             log.info("draining")

@@ -25,9 +25,11 @@ from knowledge.types import Audience
 
 if TYPE_CHECKING:
     from bot.answer import GroundedAnswerer
+    from bot.curated import CuratedAnswers
     from bot.dispatch import Dispatcher
     from bot.engine.supervisor import EngineSupervisor
     from bot.handover import Desk, Handovers
+    from bot.prompt import Form
     from bot.store import Store
     from knowledge.documents import Problem
     from knowledge.embed import Embedder
@@ -53,6 +55,8 @@ class Answering:
     answerer: GroundedAnswerer
     retriever: HybridRetriever
     engine: EngineSupervisor
+    embedder: Embedder
+    curated: CuratedAnswers | None = None
 
 
 def sample_folder() -> Path:
@@ -146,10 +150,13 @@ def build_index(
     step: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Read, split, embed and index; the new version is current when this returns."""
+    from bot.faq import entries_of, with_entries
     from knowledge.documents import read_folder, split
 
     reading = read_folder(paths, audience=audience)
     passages = [passage for document in reading.documents for passage in split(document)]
+    if _has_database(settings):  # what staff wrote in the console stays
+        passages = with_entries(passages, entries_of(settings.database_url))
     if not passages and reading.problems:
         unread = "; ".join(f"{one.source}: {one.message}" for one in reading.problems)
         raise EmptyKnowledge(f"Nothing could be read. {unread}", "Give files or folders to read.")
@@ -157,6 +164,12 @@ def build_index(
     per_audience = Counter(passage.audience for passage in passages)
     files = len({document.source for document in reading.documents})
     return Built(report, files, per_audience, reading.problems, reading.skipped)
+
+
+def _has_database(settings: Settings) -> bool:
+    if settings.database.url.get_secret_value():
+        return True
+    return (settings.home / "deskhand.db").exists()
 
 
 def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
@@ -170,6 +183,16 @@ def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
             "Build one: `deskhand index build FOLDER`, or try `deskhand serve --sample`.",
         )
     return HybridRetriever(folder, embedder)
+
+
+def prompt_form(model: str | Path) -> Form:
+    """The form of the prompt that a model was tuned with; the full one where nothing says so."""
+    from bot import models
+    from bot.prompt import FORMS, FULL
+
+    folder = Path(model)
+    manifest = models.read(folder) if str(model) and folder.is_dir() else None
+    return FULL if manifest is None else FORMS[manifest.prompt]
 
 
 def limits(settings: Settings) -> Limits:
@@ -210,12 +233,18 @@ async def engine_ready(supervisor: EngineSupervisor) -> None:
 
 
 @asynccontextmanager
-async def answering(settings: Settings) -> AsyncIterator[Answering]:
-    """Everything between a question and a reply."""
+async def answering(settings: Settings, opened: Store | None = None) -> AsyncIterator[Answering]:
+    """Everything between a question and a reply; with a database, its curated answers too."""
     from bot.answer import GroundedAnswerer
 
     embedder = await asyncio.to_thread(load_embedder, settings)
     retriever = await asyncio.to_thread(open_retriever, settings, embedder)
+    curated = None
+    if opened is not None:
+        from bot.curated import CuratedAnswers
+
+        curated = CuratedAnswers(opened.database, embedder)
+        await curated.load()
     async with engine(settings) as supervisor:
         answerer = GroundedAnswerer(
             retriever,
@@ -224,16 +253,24 @@ async def answering(settings: Settings) -> AsyncIterator[Answering]:
             threshold=settings.knowledge.answer_threshold,
             limits=limits(settings),
             contact=settings.server.contact,
+            curated=curated,
+            form=prompt_form(settings.engine.model),
         )
-        yield Answering(answerer, retriever, supervisor)
+        yield Answering(answerer, retriever, supervisor, embedder, curated)
 
 
 @asynccontextmanager
 async def store(settings: Settings) -> AsyncIterator[Store]:
     """The database, held by this process alone."""
+    from bot.redact import redact
     from bot.store import Store
 
-    opened = await asyncio.to_thread(Store.open, settings.database_url, exclusive=True)
+    opened = await asyncio.to_thread(
+        Store.open,
+        settings.database_url,
+        exclusive=True,
+        clean=redact if settings.privacy.redact else str,
+    )
     try:
         yield opened
     finally:

@@ -1,0 +1,1 @@
+"""The review console: the door for staff."""
