@@ -34,12 +34,12 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api import Api
 from adapters.slack.app import make_app
 from adapters.slack.home import Home
 from adapters.slack.intake import Intake, Parts
 from adapters.slack.places import Identity, Members
 from adapters.slack.votes import Votes
+from adapters.slack.workspaces import Single, caller
 from bot.config import LimitSettings, Settings, SlackSettings
 from bot.dispatch import Dispatcher
 from bot.notes import Notes
@@ -133,21 +133,24 @@ async def durable(store: Store) -> tuple[AsyncApp, Dispatcher]:
     channel = RecordingChannel("slack")
     dispatcher = Dispatcher(store, HeldAnswerer(hold), {"slack": channel}, LIMITS)
     await dispatcher.start()
-    api = Api(AsyncWebClient())
+    spaces = Single(SlackSettings())
+    spaces.know(ME)
+    call = caller(spaces)
     settings = SlackSettings()
     notes = Notes(store.database, "slack")
-    members = Members(settings, api)
-    votes = Votes(store, notes, api)
-    parts = Parts(ME, members, store, notes, api, votes, Home(api, store, none, "x"))
+    members = Members(settings, call)
+    votes = Votes(store, notes, call)
+    home = Home(call, store, none, "x")
+    parts = Parts(spaces, members, store, notes, votes, home, dispatcher.handovers, None)
     app = make_app(
         client=AsyncWebClient(),
         signing_secret="x",
-        me=ME,
         intake=Intake(dispatcher.accept, channel, parts),  # type: ignore[arg-type] # nothing is stopped here
         votes=votes,
         members=members,
-        api=api,
+        call=call,
         command="/ask",
+        desk=None,
     )
     return app, dispatcher
 

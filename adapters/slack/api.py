@@ -10,7 +10,7 @@ tier is low: an answer that would not get a stream is posted whole instead of wa
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
@@ -36,6 +36,7 @@ FINAL = frozenset(
         "missing_scope",
         "not_authed",
         "not_in_channel",
+        "not_installed",  # ours: the app is not in that workspace any more
         "restricted_action",
         "restricted_action_non_threadable_channel",
         "restricted_action_read_only_channel",
@@ -65,6 +66,14 @@ class SlackError(DeliveryError):
             retry_after=after,
         )
         self.code = code
+
+
+class Call(Protocol):
+    """Calls the API of a tenant's workspace once. Raises `SlackError`."""
+
+    async def __call__(self, tenant: str, method: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - each method's own
+        """`not_installed` is the code where the app is not in that workspace."""
+        ...
 
 
 class Budget:

@@ -23,12 +23,15 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import Call, SlackError
+from adapters.slack.desk import TURN, SlackDesk
 from adapters.slack.intake import Intake, NotKept
-from adapters.slack.places import NAME, Identity, Members, Said, conversation, tenant, words
-from adapters.slack.render import VOTE
+from adapters.slack.places import NAME, Members, Said, conversation, tenant, words
+from adapters.slack.render import HUMAN, VOTE
 from adapters.slack.votes import REASON, WITHDRAW, Votes
+from bot import notices
 from bot.types import Address, Event
+from knowledge.types import Audience
 
 ASK_ABOUT = "deskhand_ask"  # the message shortcut
 _ANY = re.compile(".*", re.DOTALL)
@@ -65,25 +68,25 @@ def make_app(
     *,
     client: AsyncWebClient,
     signing_secret: str,
-    me: Identity,
     intake: Intake,
     votes: Votes,
     members: Members,
-    api: Api,
+    call: Call,
     command: str,
+    desk: SlackDesk | None,
 ) -> AsyncApp:
     """Wire everything. `client` carries no token; Bolt never calls Slack by itself."""
+    # Which workspace it is, and whether it is ours, is the intake's to find out.
+    allowed = AuthorizeResult(enterprise_id=None, team_id=None, bot_token="")
 
     async def authorize(**_: Any) -> AuthorizeResult:  # noqa: ANN401 - Bolt's keywords
-        return AuthorizeResult(
-            enterprise_id=None, team_id=me.team, bot_user_id=me.user, bot_id=me.bot, bot_token=""
-        )
+        return allowed
 
     app = AsyncApp(
         name="deskhand", client=client, signing_secret=signing_secret, authorize=authorize
     )
     app.use(_CommitFirst(intake))
-    asks = _Asks(intake, members, me, api, command)
+    asks = _Asks(intake, votes, members, call, command)
 
     async def vote(ack: Ack, body: Body, action: Body) -> None:
         await votes.clicked(body, action["value"])
@@ -101,6 +104,12 @@ def make_app(
     async def nothing(ack: Ack) -> None:
         await ack()
 
+    async def human(ack: Ack, body: Body, action: Body) -> None:
+        await asks.human(ack, body, str(action["value"]))
+
+    app.action(HUMAN)(human)
+    if desk is not None:
+        app.action(re.compile(f"{TURN}:.*"))(_turn(desk))
     app.action(VOTE)(vote)
     app.action(WITHDRAW)(withdraw)
     app.view(REASON)(reason)
@@ -111,26 +120,36 @@ def make_app(
     return app
 
 
+def _turn(desk: SlackDesk) -> Callable[..., Awaitable[None]]:
+    """What happens when staff press a button of a card."""
+
+    async def turn(ack: Ack, body: Body, action: Body) -> None:
+        await desk.pressed(body, str(action["value"]))
+        await ack()
+
+    return turn
+
+
 class _Asks:
-    """Questions that are not messages: the slash command and the message shortcut."""
+    """Questions that are not messages: the slash command, the shortcut, the wish for a person."""
 
     def __init__(
-        self, intake: Intake, members: Members, me: Identity, api: Api, command: str
+        self, intake: Intake, votes: Votes, members: Members, call: Call, command: str
     ) -> None:
         self._intake = intake
+        self._votes = votes
         self._members = members
-        self._me = me
-        self._api = api
+        self._call = call
         self._command = command
 
     async def command(self, ack: Ack, body: Body) -> None:
         """Answer in the direct conversation: a command cannot be used in threads anyway."""
-        text = words(str(body.get("text") or ""), self._me.user)
+        text = words(str(body.get("text") or ""), "")
         if not text:
             await ack(f"Write your question after the command: `{self._command} How do I …?`")
             return
         try:
-            opened = await self._api.call("conversations.open", users=body["user_id"])
+            opened = await self._call(tenant(body), "conversations.open", users=body["user_id"])
         except SlackError as problem:
             log.warning("no direct conversation", error=problem.message)
             await ack("I cannot write to you directly right now. Please try again in a minute.")
@@ -178,7 +197,33 @@ class _Asks:
             id=f"{NAME}:{one.tenant}:shortcut:{body['trigger_id']}",
             address=one.address(),
             actor=await self._members.actor(one),
-            text=words(one.text, self._me.user) or "Hello",
+            text=words(one.text, await self._intake.own(one.tenant)) or "Hello",
+            at=datetime.now(UTC),
+        )
+        await self._commit(ack, event)
+
+    async def human(self, ack: Ack, body: Body, answer_id: str) -> None:
+        """Ask for a person, on behalf of whoever pressed the button under an answer."""
+        asked = await self._votes.mine(answer_id, body)
+        if asked is None:
+            await ack()
+            return
+        one = Said(
+            tenant=tenant(body),
+            channel=str(body["channel"]["id"]),
+            kind="im" if str(body["channel"]["id"]).startswith("D") else "channel",
+            ts="",
+            thread_ts="",
+            user=str(body["user"]["id"]),
+            user_team=str(body["user"].get("team_id") or tenant(body)),
+            shared=asked.audience is Audience.CUSTOMER,
+            text=notices.WISH,
+        )
+        event = Event(
+            id=f"{NAME}:{one.tenant}:human:{answer_id}:{one.user}",
+            address=Address(NAME, asked.conversation, asked.detail),
+            actor=await self._members.actor(one),
+            text=notices.WISH,
             at=datetime.now(UTC),
         )
         await self._commit(ack, event)

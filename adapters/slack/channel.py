@@ -14,21 +14,23 @@ from typing import Any
 import structlog
 from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.web.async_client import AsyncWebClient
 from starlette.requests import Request
 from starlette.responses import Response
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import SlackError
 from adapters.slack.app import make_app
 from adapters.slack.delivery import ANSWER, Left, SlackDelivery, Workshop
+from adapters.slack.desk import SlackDesk
 from adapters.slack.home import Home, Starters
 from adapters.slack.intake import Intake, Parts
 from adapters.slack.line import hold
 from adapters.slack.places import NAME, Identity, Members
 from adapters.slack.render import followed
 from adapters.slack.votes import Votes
+from adapters.slack.workspaces import Single, Workspaces, caller, web_client
 from bot.config import SlackSettings
 from bot.errors import ConfigError
+from bot.handover import Desk, Handovers
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Accept, Address, Delivery
@@ -51,25 +53,31 @@ class SlackChannel:
     name = NAME
 
     def __init__(
-        self, settings: SlackSettings, store: Store, starters: Starters = _no_starters
+        self,
+        settings: SlackSettings,
+        store: Store,
+        starters: Starters = _no_starters,
+        *,
+        spaces: Workspaces | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`starters` suggests questions. Raises `ConfigError` for settings that cannot work."""
+        """`starters` suggests questions. Raises `ConfigError` for settings that cannot work.
+
+        `spaces` are the workspaces the app was installed in; None is the one of the settings.
+        """
         check(settings)
         self._settings = settings
         self._store = store
+        self._now = now
         self._notes = Notes(store.database, NAME)
-        self._client = AsyncWebClient(
-            settings.bot_token.get_secret_value(),
-            base_url=settings.api_url,
-            retry_handlers=[],  # the outbox decides what is sent again
-            timeout=20,
-        )
-        self._api = Api(self._client)
-        self._votes = Votes(store, self._notes, self._api)
-        self._members = Members(settings, self._api)
-        self._home = Home(self._api, store, starters, settings.name)
+        self._spaces: Workspaces = spaces or Single(settings)
+        call = caller(self._spaces)
+        self._votes = Votes(store, self._notes, call)
+        self._members = Members(settings, call)
+        self._home = Home(call, store, starters, settings.name)
         self._cancel: Cancel | None = None
-        self._me: Identity | None = None
+        self._handovers: Handovers | None = None
+        self._desk: SlackDesk | None = None
         self._app: AsyncApp | None = None
         self._intake: Intake | None = None
         self._ready = asyncio.Event()
@@ -87,23 +95,43 @@ class SlackChannel:
         """Give it the dispatcher's way to stop an answer."""
         self._cancel = cancel
 
+    def desks(self, handovers: Handovers) -> Sequence[Desk]:
+        """Give it the handovers; returns the queue channel, where there is one, to attach."""
+        self._handovers = handovers
+        if not self._settings.queue:
+            return ()
+        call = caller(self._spaces)
+        self._desk = SlackDesk(self._settings.queue, handovers, self._members, call)
+        return (self._desk,)
+
     async def run(self, accept: Accept) -> None:
         """Take events in until cancelled."""
-        me = await self._insist_on_identity()
+        if self._handovers is None:
+            raise ConfigError(
+                "The Slack channel was not given the handovers.", "Call `desks` first."
+            )
+        await self._insist_on_workspaces()
         parts = Parts(
-            me, self._members, self._store, self._notes, self._api, self._votes, self._home
+            self._spaces,
+            self._members,
+            self._store,
+            self._notes,
+            self._votes,
+            self._home,
+            self._handovers,
+            self._desk,
         )
         self._intake = Intake(accept, self, parts)
-        plain = AsyncWebClient(base_url=self._settings.api_url, retry_handlers=[])
+        plain = web_client(self._settings)
         self._app = make_app(
             client=plain,
             signing_secret=self._settings.signing_secret.get_secret_value(),
-            me=me,
             intake=self._intake,
             votes=self._votes,
             members=self._members,
-            api=self._api,
+            call=caller(self._spaces),
             command=self._settings.command,
+            desk=self._desk,
         )
         self._ready.set()
         try:
@@ -136,11 +164,17 @@ class SlackChannel:
     async def open(self, to: Address, event_id: str) -> Delivery:
         """Start showing the reply to `event_id`."""
         left = (await self._leftovers()).get(event_id)
-        me = await self._identity()
+        space = await self._spaces.of(_tenant(to))
         shop = Workshop(
-            self._api, self._notes, self._stop_now, me.user, self._settings.stream,
+            space.api,
+            self._notes,
+            self._stop_now,
+            space.me.user,
+            self._settings.stream,
+            staffed=self._handovers is not None and self._handovers.staffed,
+            now=self._now,
             parts=self._parts,
-        )  # fmt: skip
+        )
         delivery = SlackDelivery(
             shop, to, event_id, followed(()), lambda: self._live.pop(event_id, None)
         )
@@ -150,7 +184,7 @@ class SlackChannel:
 
     async def delivered(self, to: Address, answer_id: str) -> str | None:
         """Look for a reply by the metadata of our own messages."""
-        me = await self._identity()
+        space = await self._spaces.of(_tenant(to))
         at = to.detail
         if at.get("private"):
             return None  # nobody can look up what was shown to one person alone
@@ -162,9 +196,9 @@ class SlackChannel:
         parts, cursor = 1, ""
         while True:
             page = {"cursor": cursor} if cursor else {}
-            data = await self._api.call(method, **where, limit=200, **page)
+            data = await space.api.call(method, **where, limit=200, **page)
             for message in data.get("messages", []):
-                payload = _answer_metadata(message, me)
+                payload = _answer_metadata(message, space.me)
                 if payload.get("answer_id") == answer_id:
                     found[int(payload["part"])] = str(message["ts"])
                     parts = int(payload["parts"])
@@ -190,7 +224,7 @@ class SlackChannel:
         """End what still runs in the background; call it after draining."""
         for _, delivery in self._live.values():
             await delivery.close()
-        await self._api.close()
+        await self._spaces.close()
 
     # Running answers (see `adapters.slack.intake.Running`)
 
@@ -220,20 +254,15 @@ class SlackChannel:
 
     # Who we are, and what was left
 
-    async def _identity(self) -> Identity:
-        async with self._learning:
-            if self._me is None:
-                data = await self._api.call("auth.test")
-                self._me = Identity(str(data["team_id"]), str(data["user_id"]), str(data["bot_id"]))
-            return self._me
-
-    async def _insist_on_identity(self) -> Identity:
+    async def _insist_on_workspaces(self) -> None:
         pause = 1.0
         while True:
             try:
-                return await self._identity()
+                await self._spaces.all()
             except SlackError as problem:
                 log.warning("Slack does not let us in", error=problem.message, pause_s=pause)
+            else:
+                return
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -244,7 +273,10 @@ class SlackChannel:
                 notes = await self._notes.under("draft/")
                 self._left = {
                     key.removeprefix("draft/"): Left(
-                        str(note["channel"]), str(note["thread"]), str(note["ts"])
+                        str(note["channel"]),
+                        str(note["thread"]),
+                        str(note["ts"]),
+                        str(note.get("tenant") or ""),
                     )
                     for key, note in notes.items()
                 }
@@ -260,12 +292,17 @@ class SlackChannel:
         for one in left.values():
             if one.ts:
                 try:
-                    await self._api.call("chat.stopStream", channel=one.channel, ts=one.ts)
+                    space = await self._spaces.of(one.tenant)
+                    await space.api.call("chat.stopStream", channel=one.channel, ts=one.ts)
                 except SlackError as problem:
                     log.info("a stream was closed already", error=problem.message)
         if left:
             seconds = round(time.monotonic() - began, 1)
             log.info("closed what was left open", messages=len(left), seconds=seconds)
+
+
+def _tenant(to: Address) -> str:
+    return to.conversation.partition("/")[0]
 
 
 def check(settings: SlackSettings) -> None:

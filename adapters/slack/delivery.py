@@ -27,12 +27,14 @@ from adapters.slack.render import (
     TEXT_CHARS,
     Follow,
     Piece,
+    hosts_in,
     pieces,
     streamable,
     to_mrkdwn,
 )
+from bot.handover import from_staff
 from bot.notes import Notes
-from bot.types import Address, Reply
+from bot.types import Address, Outcome, Reply
 
 ANSWER = "deskhand_answer"  # metadata's event types
 FLUSH_S = 1.0  # appendStream is Tier 4
@@ -72,6 +74,7 @@ class Left:
     channel: str
     thread: str
     ts: str
+    tenant: str = ""
 
 
 @dataclass(slots=True)
@@ -95,6 +98,8 @@ class Workshop:
     stop: Stop
     own: str  # the bot's user id
     stream: bool
+    staffed: bool = False  # somebody would hear a wish for a person
+    now: Callable[[], float] = time.monotonic
     flush_s: float = FLUSH_S
     edit_s: float = EDIT_S
     parts: dict[str, dict[int, str]] = field(default_factory=dict)  # found by the last look-up
@@ -116,12 +121,14 @@ class SlackDelivery:
         self._to = to
         self._at = dict(to.detail)
         self._key = f"draft/{event_id}"
+        self._told = from_staff(event_id)  # nobody waits for it, so it needs no sign of life
         self._follow = follow
         self._text = ""
         self._said = ""
         self._news = asyncio.Event()
         self._ending = asyncio.Event()
         self._session_open = False
+        self._after = "active"  # what the session becomes when the reply is shown
         self._draft = _Draft()
         self._noted = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -146,7 +153,7 @@ class SlackDelivery:
             self._draft = _Draft(left.ts, unsure=True)
             if not left.ts:
                 self._draft.ts = await self._orphan()
-        if not self._threaded:
+        if not self._threaded or self._told:
             return
         self._tasks.append(asyncio.create_task(self._keep_status()))
         if self._shop.stream and left is None:
@@ -163,11 +170,11 @@ class SlackDelivery:
 
     async def _keep_status(self) -> None:
         """Show the newest status at once, and again before it vanishes."""
-        shown, since, began = None, 0.0, time.monotonic()
-        while time.monotonic() - began < MOST_STATUS_S and not self._draft.ts:
+        shown, since, began = None, 0.0, self._shop.now()
+        while self._shop.now() - began < MOST_STATUS_S and not self._draft.ts:
             said = self._said or "is looking that up…"
-            if said != shown or time.monotonic() - since > STATUS_S:
-                first, shown, since = shown is None, said, time.monotonic()
+            if said != shown or self._shop.now() - since > STATUS_S:
+                first, shown, since = shown is None, said, self._shop.now()
                 await self._try(
                     "assistant.threads.setStatus",
                     channel_id=self._at["channel"],
@@ -255,7 +262,7 @@ class SlackDelivery:
                 return
             raise
         await self._note(self._draft.ts)
-        while self._draft.streaming and time.monotonic() - self._draft.opened < STREAM_S:
+        while self._draft.streaming and self._shop.now() - self._draft.opened < STREAM_S:
             if await self._ended_within(self._shop.flush_s):
                 return
             ready = await self._next()
@@ -271,7 +278,7 @@ class SlackDelivery:
         self._draft.ts = str(data["ts"])
         self._draft.sent = ready
         self._draft.streaming = True
-        self._draft.opened = time.monotonic()
+        self._draft.opened = self._shop.now()
 
     async def _append(self, ready: str) -> None:
         draft = self._draft
@@ -322,7 +329,12 @@ class SlackDelivery:
 
     async def _note(self, ts: str) -> None:
         self._noted = True
-        note = {"channel": self._at["channel"], "thread": self._at["thread"], "ts": ts}
+        note = {
+            "tenant": self._to.conversation.partition("/")[0],
+            "channel": self._at["channel"],
+            "thread": self._at["thread"],
+            "ts": ts,
+        }
         await self._shop.notes.put(self._key, note)
 
     async def close(self) -> None:
@@ -348,9 +360,13 @@ class SlackDelivery:
             self._draft.ts = await self._orphan()
         if self.quiet:
             return await self._withdraw()
-        if "asked" in self._at:  # nothing else on the screen says what is answered
+        if (
+            "asked" in self._at and not self._told
+        ):  # nothing else on the screen says what is answered
             reply = replace(reply, text=f"> {self._at['asked']}\n\n{reply.text}")
-        parts = pieces(reply, answer_id)
+        hosts = hosts_in(reply.text) if reply.composer == "staff" else ()
+        parts = pieces(reply, answer_id, hosts, staffed=self._shop.staffed)
+        self._after = "suspended" if reply.outcome is Outcome.HANDED else "active"
         self._posted |= self._shop.parts.pop(answer_id, {})
         if "private" in self._at:
             return await self._whisper(parts)
@@ -385,7 +401,7 @@ class SlackDelivery:
         fits = not draft.unsure and part.markdown.startswith(draft.sent)
         args: dict[str, Any] = {"channel": self._at["channel"], "ts": draft.ts}
         if self._session_open:
-            args["session_status"] = "active"
+            args["session_status"] = self._after
         if fits:
             rest = part.markdown[len(draft.sent) :]
             args |= {"metadata": _metadata(part, answer_id), "blocks": list(part.tail)}
@@ -456,7 +472,7 @@ class SlackDelivery:
         """Tidy up: the reply is on the screen, or shall not be."""
         await self.close()
         if self._session_open:
-            self._session_open = not await self._session("active")
+            self._session_open = not await self._session(self._after)
         if self._noted:
             await self._shop.notes.drop(self._key)
             self._noted = False

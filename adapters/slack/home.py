@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import Call, SlackError
 from adapters.slack.places import NAME, actor_id, tenant
 from adapters.slack.render import escape
 from bot.store import Exchange, Store
@@ -28,8 +28,8 @@ log = structlog.get_logger(__name__)
 class Home:
     """Draws both."""
 
-    def __init__(self, api: Api, store: Store, starters: Starters, name: str) -> None:
-        self._api = api
+    def __init__(self, call: Call, store: Store, starters: Starters, name: str) -> None:
+        self._call = call
         self._store = store
         self._starters = starters
         self._name = name
@@ -40,19 +40,21 @@ class Home:
         user = str(event["user"])
         try:
             if event.get("tab") == "messages":
-                await self._suggest(str(event["channel"]))
+                await self._suggest(tenant(body), str(event["channel"]))
             elif event.get("tab") == "home":
                 recent = await self._store.recent(NAME, actor_id(tenant(body), user), RECENT)
-                await self._api.call("views.publish", user_id=user, view=self._view(recent))
+                view = self._view(recent)
+                await self._call(tenant(body), "views.publish", user_id=user, view=view)
         except SlackError as problem:
             log.info("a tab was not drawn", error=problem.message)
 
-    async def _suggest(self, channel: str) -> None:
+    async def _suggest(self, key: str, channel: str) -> None:
         asked = await self._starters(PROMPTS)
         if not asked:
             return
         prompts = [{"title": one[:_LINE], "message": one} for one in asked[:PROMPTS]]
-        await self._api.call(
+        await self._call(
+            key,
             "assistant.threads.setSuggestedPrompts",
             channel_id=channel,
             title="You could ask",

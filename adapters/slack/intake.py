@@ -20,11 +20,11 @@ from typing import Any, Protocol
 
 import structlog
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import SlackError
+from adapters.slack.desk import SlackDesk
 from adapters.slack.home import Home
 from adapters.slack.places import (
     NAME,
-    Identity,
     Members,
     Said,
     conversation,
@@ -34,8 +34,10 @@ from adapters.slack.places import (
     words,
 )
 from adapters.slack.votes import Votes
+from adapters.slack.workspaces import Workspaces, caller
 from bot import notices
-from bot.errors import Busy, Refused, TooLarge
+from bot.errors import Busy, Refused, StoreError, TooLarge
+from bot.handover import Handovers
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Accept, Address, Event
@@ -66,13 +68,14 @@ class Running(Protocol):
 class Parts:
     """What the intake works with."""
 
-    me: Identity
+    spaces: Workspaces
     members: Members
     store: Store
     notes: Notes
-    api: Api
     votes: Votes
     home: Home
+    handovers: Handovers
+    desk: SlackDesk | None
 
 
 class NotKept(Exception):
@@ -85,11 +88,13 @@ class Intake:
     def __init__(self, accept: Accept, running: Running, parts: Parts) -> None:
         self._accept = accept
         self._running = running
-        self._me = parts.me
+        self._spaces = parts.spaces
+        self._call = caller(parts.spaces)
+        self._handovers = parts.handovers
+        self._desk = parts.desk
         self._members = parts.members
         self._store = parts.store
         self._notes = parts.notes
-        self._api = parts.api
         self._home = parts.home
         votes = parts.votes
         self._refused: OrderedDict[str, None] = OrderedDict()
@@ -109,8 +114,20 @@ class Intake:
         """Take in one Events API event. Raises `NotKept`."""
         event = body.get("event") or {}
         handler = self._handlers.get(str(event.get("type")))
-        if handler is not None:
+        if handler is None:
+            return
+        try:
             await handler(body, event)
+        except SlackError as problem:
+            if problem.code != "not_installed":
+                raise NotKept(problem.message) from problem
+            log.warning("an event from where the app is not installed", team=tenant(body))
+        except StoreError as problem:
+            raise NotKept(problem.message) from problem
+
+    async def own(self, key: str) -> str:
+        """The bot's user in a tenant's workspace. Raises `SlackError`."""
+        return (await self._spaces.of(key)).me.user
 
     def later(self, work: Awaitable[None]) -> None:
         """Do something that Slack's acknowledgement need not wait for, and that may be lost."""
@@ -137,21 +154,17 @@ class Intake:
             await self._edited(body, event)
         elif subtype == "message_deleted":
             await self._deleted(body, event)
-        elif subtype in _SPOKEN and self._by_a_person(event):
-            await self._spoken(said(body, event))
-
-    def _by_a_person(self, event: Json) -> bool:
-        user = event.get("user")
-        return bool(
-            user
-            and not event.get("bot_id")
-            and not event.get("hidden")
-            and user not in {self._me.user, "USLACK", "USLACKBOT"}
-        )
+        elif subtype in _SPOKEN and _by_a_person(event):
+            own = await self.own(tenant(body))
+            if event["user"] != own:
+                await self._spoken(said(body, event, own))
 
     async def _spoken(self, one: Said) -> None:
-        text = words(one.text, self._me.user)
-        mentioned = mentions(one.text, self._me.user)
+        if self._desk is not None and self._desk.sits_in(one):
+            await self._desk.spoken(one, words(one.text, one.bot))
+            return
+        text = words(one.text, one.bot)
+        mentioned = mentions(one.text, one.bot)
         direct = one.kind == "im"
         if text.strip(" .!").lower() in MUTE_WORDS and not direct:
             if mentioned or await self._joined(one):
@@ -173,6 +186,8 @@ class Intake:
             return False
         if f"{one.tenant}:{one.user}" in speakers:
             return True
+        if self._handovers.silent(NAME, one.conversation):
+            return False  # staff or a colleague: the people who have it see the thread
         if self._members.place(one.channel).mode == "always":
             return True
         await self._step_back(one, "somebody else spoke")
@@ -187,8 +202,8 @@ class Intake:
 
     async def _nod(self, one: Said) -> None:
         try:
-            await self._api.call(
-                "reactions.add", channel=one.channel, name="mute", timestamp=one.ts
+            await self._call(
+                one.tenant, "reactions.add", channel=one.channel, name="mute", timestamp=one.ts
             )
         except SlackError as problem:
             log.info("could not show that it was understood", error=problem.message)
@@ -223,7 +238,8 @@ class Intake:
     async def _tell(self, to: Address, text: str) -> None:
         at = to.detail
         try:
-            await self._api.call(
+            await self._call(
+                to.conversation.partition("/")[0],
                 "chat.postEphemeral",
                 channel=at["channel"],
                 user=at["user"],
@@ -238,13 +254,13 @@ class Intake:
     async def _edited(self, body: Json, event: Json) -> None:
         """Answer what the message says now, if its answer was still being made."""
         new, old = event.get("message") or {}, event.get("previous_message") or {}
-        if not self._by_a_person(new) or new.get("text") == old.get("text"):
+        if not _by_a_person(new) or new.get("text") == old.get("text"):
             return
         where = {"channel": event["channel"], "channel_type": event.get("channel_type")}
-        one = said(body, {**new, **where})
-        text = words(one.text, self._me.user) or "Hello"
+        one = said(body, {**new, **where}, await self.own(tenant(body)))
+        text = words(one.text, one.bot) or "Hello"
         if not await self._store.amend(one.event_id, text):
-            if mentions(one.text, self._me.user):  # named only now
+            if mentions(one.text, one.bot):  # named only now
                 await self._spoken(one)
             return
         if await self._running.stop_event(one.event_id, quiet=True):
@@ -268,7 +284,19 @@ class Intake:
         self.later(self._home.opened(body))
 
     async def _revoked(self, body: Json, event: Json) -> None:
+        if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
+            return
         log.error("Slack took the app's access away", event=event.get("type"), team=tenant(body))
+        await self._spaces.forget(tenant(body))
+
+
+def _by_a_person(event: Json) -> bool:
+    return bool(
+        event.get("user")
+        and not event.get("bot_id")
+        and not event.get("hidden")
+        and event["user"] not in {"USLACK", "USLACKBOT"}
+    )
 
 
 def _mute(key: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import Call, SlackError
 from bot.config import SlackPlace, SlackSettings
 from bot.types import Actor, Address
 from knowledge.types import Audience
@@ -50,6 +50,7 @@ class Said:
     user_team: str
     shared: bool  # a Slack Connect conversation
     text: str
+    bot: str = ""  # our own user there
 
     @property
     def root(self) -> str:
@@ -105,7 +106,7 @@ def tenant(body: Json) -> str:
     return str(body.get("team_id") or team.get("id") or "")
 
 
-def said(body: Json, event: Json) -> Said:
+def said(body: Json, event: Json, bot: str) -> Said:
     """Read a message event."""
     channel = str(event["channel"])
     key = tenant(body)
@@ -121,6 +122,7 @@ def said(body: Json, event: Json) -> Said:
         user_team=str(team),
         shared=bool(body.get("is_ext_shared_channel")),
         text=str(event.get("text") or ""),
+        bot=bot,
     )
 
 
@@ -151,9 +153,9 @@ def mentions(text: str, bot: str) -> bool:
 class Members:
     """Who belongs to the workspace, and so whose knowledge an answer may draw on."""
 
-    def __init__(self, settings: SlackSettings, api: Api) -> None:
+    def __init__(self, settings: SlackSettings, call: Call) -> None:
         self._settings = settings
-        self._api = api
+        self._call = call
         self._known: dict[str, tuple[float, bool, str]] = {}
 
     def place(self, channel: str) -> SlackPlace:
@@ -171,16 +173,20 @@ class Members:
         wanted = self.place(one.channel).audience or self._settings.audience
         if wanted is Audience.CUSTOMER or one.shared:
             return Actor(key, "", Audience.CUSTOMER)
-        member, name = await self._member(one)
+        member, name = await self._member(one.tenant, one.user)
         return Actor(key, name, wanted if member else Audience.CUSTOMER)
 
-    async def _member(self, one: Said) -> tuple[bool, str]:
-        key = actor_id(one.tenant, one.user)
+    async def name(self, key: str, user: str) -> str:
+        """What somebody is called; empty while Slack does not say."""
+        return (await self._member(key, user))[1]
+
+    async def _member(self, tenant_key: str, user_id: str) -> tuple[bool, str]:
+        key = actor_id(tenant_key, user_id)
         found = self._known.get(key)
         if found is not None and found[0] > time.monotonic():
             return found[1], found[2]
         try:
-            user = (await self._api.call("users.info", user=one.user))["user"]
+            user = (await self._call(tenant_key, "users.info", user=user_id))["user"]
         except SlackError as problem:
             log.warning("membership unknown, answering as to a customer", error=problem.message)
             return False, ""
@@ -188,9 +194,14 @@ class Members:
             user.get(flag) for flag in ("is_restricted", "is_ultra_restricted", "is_stranger")
         )
         organisation = (user.get("enterprise_user") or {}).get("enterprise_id")
-        member = not outside and one.tenant in {user.get("team_id"), organisation}
+        member = not outside and tenant_key in {user.get("team_id"), organisation}
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        name = str(user.get("profile", {}).get("display_name") or user.get("name") or "")
+        name = str(
+            user.get("profile", {}).get("display_name")
+            or user.get("profile", {}).get("real_name")
+            or user.get("name")
+            or ""
+        )
         self._known[key] = (time.monotonic() + _KNOWN_S, member, name)
         return member, name

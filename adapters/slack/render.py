@@ -48,6 +48,7 @@ TEXT_CHARS = 3_000  # of the notification; longer ones are cut by clients anyway
 CONTEXT_CHARS = 3_000
 CONTEXT_ELEMENTS = 10
 VOTE = "deskhand_vote"
+HUMAN = "deskhand_human"
 
 _JOINER = "\u2060"  # invisible; breaks syntax without changing what is read
 _ADDRESS = re.compile(r"(?:https?://|www\.|mailto:)[^\s<>|]+", re.IGNORECASE)
@@ -309,8 +310,13 @@ class Piece:
         return [{"type": "markdown", "text": self.markdown}, *self.tail]
 
 
-def pieces(reply: Reply, answer_id: str, hosts: Sequence[str] = ()) -> list[Piece]:
-    """Cut a reply into messages. Sources and buttons stand under the last one."""
+def pieces(
+    reply: Reply, answer_id: str, hosts: Sequence[str] = (), *, staffed: bool = False
+) -> list[Piece]:
+    """Cut a reply into messages. Sources and buttons stand under the last one.
+
+    `staffed`: somebody would hear a wish for a person, so a button offers it.
+    """
     follow = followed(reply.citations, hosts)
     parts = split(
         parse(_whole(reply)), PIECE_CHARS, lambda part: len(to_markdown(part, follow))
@@ -320,7 +326,7 @@ def pieces(reply: Reply, answer_id: str, hosts: Sequence[str] = ()) -> list[Piec
         Piece(
             to_markdown(part, follow) or "…",
             to_mrkdwn(part, follow)[:TEXT_CHARS] or "…",
-            tuple(_under(reply, answer_id)) if index == last else (),
+            tuple(_under(reply, answer_id, staffed=staffed)) if index == last else (),
             index,
             len(parts),
         )
@@ -335,11 +341,19 @@ def _whole(reply: Reply) -> str:
     return f"{reply.text}\n\n{near}"
 
 
-def _under(reply: Reply, answer_id: str) -> Iterator[dict[str, Any]]:
+def hosts_in(text: str) -> list[str]:
+    """The hosts of the addresses in what staff wrote: theirs may be followed."""
+    found = (urlsplit(one.rstrip(".,;:!?)")).hostname for one in _ADDRESS.findall(text))
+    return [one for one in found if one]
+
+
+def _under(reply: Reply, answer_id: str, *, staffed: bool) -> Iterator[dict[str, Any]]:
     if reply.citations:
         yield {"type": "context", "elements": [*_sources(reply.citations)]}
     if reply.outcome in {Outcome.ANSWERED, Outcome.ABSTAINED}:
         yield feedback(answer_id)
+    if staffed and reply.outcome in {Outcome.ABSTAINED, Outcome.FAILED, Outcome.BUSY}:
+        yield {"type": "actions", "elements": [human(answer_id)]}
 
 
 def _sources(citations: Sequence[Source]) -> Iterator[dict[str, Any]]:
@@ -359,6 +373,16 @@ def _sources(citations: Sequence[Source]) -> Iterator[dict[str, Any]]:
     elements.append("\n".join(lines))
     for text in elements[:CONTEXT_ELEMENTS]:
         yield {"type": "mrkdwn", "text": text}
+
+
+def human(answer_id: str) -> dict[str, Any]:
+    """The button that calls a person."""
+    return {
+        "type": "button",
+        "action_id": HUMAN,
+        "value": answer_id,
+        "text": {"type": "plain_text", "text": "Talk to a person"},
+    }
 
 
 def feedback(answer_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import structlog
 
-from adapters.slack.api import Api, SlackError
+from adapters.slack.api import Call, SlackError
 from adapters.slack.places import NAME, actor_id, tenant
 from bot.errors import NotFound
 from bot.notes import Notes
@@ -39,10 +39,10 @@ log = structlog.get_logger(__name__)
 class Votes:
     """Turns what people click into votes."""
 
-    def __init__(self, store: Store, notes: Notes, api: Api) -> None:
+    def __init__(self, store: Store, notes: Notes, call: Call) -> None:
         self._store = store
         self._notes = notes
-        self._api = api
+        self._call = call
 
     # Buttons
 
@@ -50,7 +50,7 @@ class Votes:
         """Take a thumb in. `value` is what the button carries, such as `-1:3f…`."""
         sign, _, answer_id = value.partition(":")
         up = sign == "+1"
-        if not await self._mine(answer_id, body):
+        if not await self.mine(answer_id, body):
             return
         voter = _voter(body)
         if up or await self._present(answer_id, voter) != -1:
@@ -66,7 +66,7 @@ class Votes:
 
     async def withdrawn(self, body: Json, answer_id: str) -> None:
         """Take a vote back."""
-        if await self._mine(answer_id, body):
+        if await self.mine(answer_id, body):
             await self._cast(answer_id, _voter(body), 0)
             await self._notes.drop(_button(answer_id, _voter(body)))
 
@@ -74,7 +74,7 @@ class Votes:
         """Keep what somebody wrote in the modal."""
         view = body["view"]
         answer_id = str(view["private_metadata"])
-        if not await self._mine(answer_id, body):
+        if not await self.mine(answer_id, body):
             return
         values = view["state"]["values"]
         choice = (values.get("reason", {}).get("reason") or {}).get("selected_option") or {}
@@ -106,8 +106,8 @@ class Votes:
 
     # Below
 
-    async def _mine(self, answer_id: str, body: Json) -> AnswerRecord | None:
-        """The answer, if it was given in the workspace that the click comes from."""
+    async def mine(self, answer_id: str, body: Json) -> AnswerRecord | None:
+        """The answer that a button stands under, if it was given where the click comes from."""
         record = await self._store.answer(answer_id)
         here = record is not None and record.channel == NAME
         if record is None or not here or record.actor_id.partition(":")[0] != tenant(body):
@@ -139,8 +139,8 @@ class Votes:
 
     async def _ask_why(self, body: Json, answer_id: str) -> None:
         try:
-            await self._api.call(
-                "views.open", trigger_id=body["trigger_id"], view=_modal(answer_id)
+            await self._call(
+                tenant(body), "views.open", trigger_id=body["trigger_id"], view=_modal(answer_id)
             )
         except SlackError as problem:  # the vote counts; only the question why is not asked
             log.info("the reason was not asked for", error=problem.message)
@@ -163,7 +163,7 @@ class Votes:
         args = {"channel": channel, "user": body["user"]["id"], "text": text, "blocks": blocks}
         thread = (body.get("message") or {}).get("thread_ts")
         try:
-            await self._api.call("chat.postEphemeral", **args, **_thread(thread))
+            await self._call(tenant(body), "chat.postEphemeral", **args, **_thread(thread))
         except SlackError as problem:
             log.info("thanks were not shown", error=problem.message)
 

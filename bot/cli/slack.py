@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from adapters.slack.channel import SlackChannel
     from bot.dispatch import Dispatcher
+    from bot.handover import Desk, Handovers
     from bot.store import Store
 
 Starters = Callable[[int], Awaitable[Sequence[str]]]
@@ -43,6 +44,11 @@ def channels(current: Settings, opened: Store, starters: Starters) -> dict[str, 
 
     door = SlackChannel(current.slack, opened, starters)
     return {door.name: door}
+
+
+def desks(doors: Mapping[str, SlackChannel]) -> Callable[[Handovers], Iterable[Desk]]:
+    """The queue channel, where one is set: given the handovers before the dispatcher starts."""
+    return lambda handovers: [one for door in doors.values() for one in door.desks(handovers)]
 
 
 @asynccontextmanager
@@ -124,7 +130,10 @@ async def _simulate(current: Settings) -> None:
         home.mkdir(parents=True, exist_ok=True)
         async with wiring.store(inside) as store:
             doors = channels(inside, store, _no_starters)
-            async with wiring.dispatching(inside, store, made, doors) as bot, serving(doors, bot):
+            async with (
+                wiring.dispatching(inside, store, made, doors, desks(doors)) as bot,
+                serving(doors, bot),
+            ):
                 await fake.connected()
                 await _chat(fake, place)
                 await bot.drain()

@@ -92,6 +92,8 @@ async def opened(
     made = answerer or ScriptedAnswerer()
     dispatcher = Dispatcher(store, made, {channel.name: channel}, limits, patience)
     channel.attach(dispatcher.cancel)
+    for desk in channel.desks(dispatcher.handovers):
+        dispatcher.handovers.attach(desk)
     await dispatcher.start()
     running = asyncio.create_task(channel.run(dispatcher.accept))
     async with contextlib.AsyncExitStack() as stack:

@@ -53,6 +53,7 @@ async def door(url: str, folder: Path, point: str) -> None:
         store, SlowAnswerer(quick=point == "quick"), {channel.name: channel}, LIMITS
     )
     channel.attach(dispatcher.cancel)
+    channel.desks(dispatcher.handovers)
 
     async def accept(event: Event) -> Accepted:
         if point == "before-accept":
