@@ -115,7 +115,7 @@ class FakeTelegram:
             return _failed(call, ApiError(401, "Unauthorized"))
         fault = self._fault(name)
         try:
-            call.args = await _given(request)
+            call.args = _checked(name, await _given(request))
             early = await self._early(fault)
             response = early or _ok(await self._perform(call))
             if fault is not None and fault.kind == "late_http":
@@ -169,10 +169,7 @@ class FakeTelegram:
         return None
 
     async def _perform(self, call: Call) -> Any:
-        if call.method.lower() not in schema.methods():
-            raise ApiError(404, "method not found")
-        args = schema.arguments(call.method, call.args)
-        call.args = args
+        args = call.args
         if call.method.lower() == "getupdates":
             found = await self.updates.poll(
                 args.get("offset", 0),
@@ -194,6 +191,7 @@ class FakeTelegram:
         call = Call(method, args, self.world.clock.now(), in_answer=True)
         self.calls.append(call)
         try:
+            call.args = _checked(method, args)
             await self._perform(call)
         except schema.Wrong as wrong:
             _failed(call, bad(str(wrong)))
@@ -327,6 +325,12 @@ def _failed(call: Call, error: ApiError) -> web.Response:
     if error.parameters:
         body["parameters"] = error.parameters
     return web.json_response(body, status=error.code)
+
+
+def _checked(method: str, args: Args) -> Args:
+    if method.lower() not in schema.methods():
+        raise ApiError(404, "method not found")
+    return schema.arguments(method, args)
 
 
 async def _given(request: web.Request) -> Args:

@@ -64,6 +64,7 @@ class Updates:
         self.retry_s = 0.05  # between attempts; Telegram waits longer each time
         self.copies = 1  # every webhook request this often, at the same time
         self.polls = 0  # getUpdates calls that are waiting now
+        self.when_confirmed: Callable[[], None] | None = None  # called with each confirmation
         self.perform: Perform | None = None  # methods given in a webhook's answer
         self._clock = clock
         self._next = random.Random(4242).randrange(10**8, 10**9)
@@ -157,8 +158,11 @@ class Updates:
     def _confirm(self, offset: int) -> None:
         if offset < 0:
             offset = self._next + offset
+        before = len(self._pending)
         while self._pending and self._pending[0].id < offset:
             self._pending.popleft().confirmed = True
+        if self.when_confirmed is not None and len(self._pending) < before:
+            self.when_confirmed()
 
     async def _wait(
         self, ended: asyncio.Future[None], limit: int, seconds: int
