@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from bot.answer import Generator, GroundedAnswerer
+from bot.prompt import FULL, Form
 from bot.types import Answerer, Limits, Outcome, Question, Reply, Turn
 from knowledge.errors import DeskhandError
 from knowledge.types import Audience
@@ -181,6 +182,7 @@ async def evaluate_folder(
     threshold: float,
     generator: Generator | None = None,
     limits: Limits | None = None,
+    form: Form = FULL,
     step: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Index `kb` in a temporary folder with the real search, and evaluate over it."""
@@ -195,7 +197,7 @@ async def evaluate_folder(
         index.build(passages, embedder)
         retriever = HybridRetriever(index, embedder)
         answerer = GroundedAnswerer(
-            retriever, embedder, generator, threshold=threshold, limits=limits
+            retriever, embedder, generator, threshold=threshold, limits=limits, form=form
         )
         return await evaluate(answerer, golden, step)
 

@@ -30,7 +30,7 @@ from bot.engine.prompt_ids import encode
 from bot.prompt import COMPACT, Form
 from training.errors import DataMissing
 from training.grounded import Example
-from training.loop import IGNORED, Outcome, Plan, accelerate, run
+from training.loop import IGNORED, Outcome, Plan, Progress, accelerate, run
 from training.tokenizer import load as load_tokenizer
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def tune(
     work: Path,
     *,
     device: str = "auto",
+    progress: Progress | None = None,
 ) -> Tuned:
     """Tune the model in `base`, or go on with the run in `work`. Raises `TrainingError`."""
     from transformers import AutoModelForCausalLM
@@ -168,6 +169,7 @@ def tune(
         work,
         measure=lambda given: {"loss": answer_nats(given, unseen, pad)},
         accelerator=accelerator,
+        progress=progress,
     )
     figures: dict[str, float] = {}
     if outcome.finished:
@@ -215,11 +217,3 @@ def answer_nats(model: nn.Module, taught: Sequence[Lesson], pad: int, batch: int
 def _in_batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
-
-
-def save(tuned: Tuned, folder: Path) -> Path:
-    """Write the tuned model (or only its adapter) and the tokenizer into `folder`."""
-    model: Any = tuned.model  # PeftModel and PreTrainedModel save alike
-    model.save_pretrained(folder)
-    tuned.tokenizer.save_pretrained(folder)
-    return folder

@@ -130,6 +130,16 @@ class Writer:
             size += len(one.answer.encode())
         return total / size
 
+    def surprise(self, text: str) -> float:
+        """Nats per byte of a text by itself, without any prompt: low for fluent text."""
+        end = int(self.tokenizer.eos_token_id)
+        ids = (end, *self.tokenizer.encode(text, add_special_tokens=False))
+        if len(ids) < 2:
+            return 0.0
+        lesson = Lesson(ids[: int(self.model.config.max_position_embeddings)], 1)
+        nats = answer_nats(self.model, [lesson], int(self.tokenizer.pad_token_id))
+        return nats * (len(lesson.ids) - 1) / len(text.encode())
+
     def lesson(self, example: Example, answer: str) -> Lesson:
         """An answer behind an example's prompt, as tokens."""
         prompt = encode(self.tokenizer, example.turns(self.form))

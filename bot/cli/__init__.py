@@ -8,14 +8,29 @@ from __future__ import annotations
 
 import functools
 
-from bot.cli import ask, doctor, evaluate, index, models, review, serve, slack, telegram, train
+from bot.cli import (
+    ask,
+    doctor,
+    evaluate,
+    evaluate_models,
+    index,
+    models,
+    review,
+    serve,
+    slack,
+    telegram,
+    train,
+    tune,
+)
 from bot.cli.console import app, run
 
 
 @functools.cache
 def register_all() -> None:
     """Add every command to `app`, once."""
-    for subject in (serve, ask, index, evaluate, slack, telegram, review, train, models, doctor):
+    chat = (serve, ask, slack, telegram)
+    workshop = (evaluate, evaluate_models, review, train, tune, models)
+    for subject in (*chat, index, *workshop, doctor):
         subject.register(app)
 
 

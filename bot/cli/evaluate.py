@@ -74,6 +74,7 @@ def answers(
                     threshold=current.knowledge.answer_threshold,
                     generator=engine,
                     limits=wiring.limits(current),
+                    form=wiring.prompt_form(current.engine.model),
                     step=step,
                 )
 
