@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from bot import models
 from bot.errors import ModelRejected
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def check_files(folder: Path) -> list[Path]:
             )
     weights = _weight_files(folder)
     _check_manifest(folder, weights)
+    models.verify(folder)  # one of our own making tells its files in a manifest of another kind
     return weights
 
 

@@ -153,7 +153,7 @@ def make_adapter(folder: Path, base: Path, *, seed: int = 1, scale: float = 0.5)
 
     torch.manual_seed(seed)
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
-    with _peft_behind_transformers():
+    with peft_behind_transformers():
         model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
     for name, parameter in model.named_parameters():
         if "lora_" in name:
@@ -167,12 +167,12 @@ def load_with_adapter(base: Path, adapter: Path):  # noqa: ANN201 - typed by pef
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    with _peft_behind_transformers():
+    with peft_behind_transformers():
         return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
 
 
 @contextlib.contextmanager
-def _peft_behind_transformers() -> Iterator[None]:
+def peft_behind_transformers() -> Iterator[None]:
     """`PeftModel` still reads a property that transformers has renamed."""
     with warnings.catch_warnings():
         warnings.filterwarnings(
