@@ -87,7 +87,11 @@ def thinned(points: Sequence[Point]) -> list[Point]:
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    least = max(1e-9, 1e-9 * max(abs(low), abs(high)))  # what can be told apart on an axis
+    if high - low > least:
+        return low, high
+    half = max(0.5, 1e-6 * abs(low))
+    return low - half, high + half
 
 
 def _short(value: float) -> str:

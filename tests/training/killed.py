@@ -12,7 +12,7 @@ from training.pretrain import Order, train
 from training.sizes import SIZES
 
 SAMPLE = Path(__file__).parents[2] / "knowledge" / "sample"
-STEPS = 60
+STEPS = 40
 
 
 def sample_order(steps: int) -> Order:
