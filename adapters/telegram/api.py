@@ -51,6 +51,7 @@ PRIVATE_PER_MINUTE = 57.0
 GROUP_PER_MINUTE = 19.0
 ALL_PER_MINUTE = 28.0 * 60
 BURST = 3  # "short bursts" are allowed, and no number is given
+ALL_BURST = 10  # what a stall delayed must not arrive together with a full burst
 PATIENCE_S = 20.0
 TIMEOUT_S = 20
 _PACED = (SendMessage, SendRichMessage, EditMessageText, EditMessageReplyMarkup, CopyMessage)
@@ -125,8 +126,8 @@ class Api:
         self.latched: set[str] = set()  # features that turned out not to be there
         self._private = Pace(PRIVATE_PER_MINUTE, BURST)
         self._groups = Pace(GROUP_PER_MINUTE, BURST)
-        self._all = Pace(ALL_PER_MINUTE, 28)
-        self._drafts = Pace(ALL_PER_MINUTE, 28)
+        self._all = Pace(ALL_PER_MINUTE, ALL_BURST)
+        self._drafts = Pace(ALL_PER_MINUTE, ALL_BURST)
         self._until: dict[tuple[str, int], float] = {}
 
     async def call(

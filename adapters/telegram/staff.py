@@ -92,9 +92,17 @@ class StaffDesk:
             message = await self._say(handover, words)
             thread = await self._topic(handover)  # another one, if the first was gone
             await self._handovers.put_card(handover.id, NAME, f"{thread}:{message}")
-        if handover.state is HandoverState.RESOLVED:
-            await self._tolerant(CloseForumTopic(chat_id=self._group, message_thread_id=thread))
+        await self._shut(handover, thread, closed=handover.state is HandoverState.RESOLVED)
         return f"{self._group}:{message}"
+
+    async def _shut(self, handover: Handover, thread: int, *, closed: bool) -> None:
+        """Close a topic or open it again, unless it is so already."""
+        note = await self._notes.get(_person(handover)) or {}
+        if bool(note.get("closed")) == closed:
+            return
+        kind = CloseForumTopic if closed else ReopenForumTopic
+        await self._tolerant(kind(chat_id=self._group, message_thread_id=thread))
+        await self._notes.put(_person(handover), {"thread": thread, "closed": closed})
 
     async def _edited(self, message: int, words: str) -> int:
         change = EditMessageText(

@@ -45,7 +45,7 @@ class Desk:
 
         def enough() -> list[Message]:
             found = [one for one in chat.by_bot if not one.text.endswith(" …")]
-            waiting = [item for queue in self.dispatcher._queues.values() for item in queue]  # noqa: SLF001 - an answer is whole when its row says so
+            waiting = [item for queue in self.dispatcher._queues.values() for item in queue]
             busy = [one for one in waiting if one.address.detail.get("chat") == str(chat.id)]
             return found if len(found) >= count and not busy else []
 
