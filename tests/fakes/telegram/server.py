@@ -273,7 +273,10 @@ class FakeTelegram:
 
     async def connected(self) -> None:
         """Somebody polls, or a webhook is set."""
-        await self.until(lambda: self.updates.polls or self.updates.hook)
+        before = self.updates.polled
+        await self.until(
+            lambda: self.updates.polls or self.updates.polled > before or self.updates.hook
+        )
 
     async def settled(self, seconds: float = 15.0) -> None:
         """Every update is confirmed."""

@@ -64,6 +64,7 @@ class Updates:
         self.retry_s = 0.05  # between attempts; Telegram waits longer each time
         self.copies = 1  # every webhook request this often, at the same time
         self.polls = 0  # getUpdates calls that are waiting now
+        self.polled = 0  # getUpdates calls ever
         self.when_confirmed: Callable[[], None] | None = None  # called with each confirmation
         self.perform: Perform | None = None  # methods given in a webhook's answer
         self._clock = clock
@@ -146,6 +147,7 @@ class Updates:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._poll = ended
         self.polls += 1
+        self.polled += 1
         try:
             return await self._wait(ended, limit, seconds)
         finally:
