@@ -57,9 +57,9 @@ class Member:
     visit_id: str = ""
     csrf: str = ""
 
-    def may(self, role: Role) -> bool:
+    def may(self, role: Role | str) -> bool:
         """True if this account's role includes another's rights."""
-        return RANK[self.role] >= RANK[role]
+        return RANK[self.role] >= RANK[Role(role)]
 
     @property
     def audiences(self) -> tuple[Audience, ...]:

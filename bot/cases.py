@@ -19,6 +19,7 @@ from sqlmodel import Session, SQLModel
 
 from bot.database import Database
 from bot.errors import NotFound
+from bot.filing import FOLLOW_UP
 from bot.tables import CaseState
 from bot.types import Outcome
 from bot.words.lexicon import content
@@ -49,10 +50,10 @@ class Filter:
     since: str = ""  # day, inclusive
     until: str = ""  # day, inclusive
     channel: str = ""
-    outcome: str = ""
-    vote: str = ""  # up, down, none
+    outcome: str = ""  # or "asked": all but small talk
+    vote: str = ""  # up, down, none; liked: up and not down
     state: str = ""
-    verdict: str = ""  # right, wrong, none
+    verdict: str = ""  # right, wrong, none, any
     fault: str = ""
     reason: str = ""
     model: str = ""
@@ -64,6 +65,7 @@ class Filter:
     kin: str = ""
     handed: str = ""  # yes, no
     followed: str = ""  # yes, no
+    settled: str = ""  # yes: so old that a follow-up would have come
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> Filter:
@@ -288,6 +290,8 @@ def conditions(
 
 
 def _narrow(name: str, value: str) -> sa.ColumnElement[bool]:
+    if (name, value) == ("outcome", "asked"):
+        return _case.c.outcome != Outcome.SMALLTALK
     if name in _KINDS:
         known = value in {one.value for one in _KINDS[name]}
         return _case.c[name] == _KINDS[name](value) if known else sa.false()
@@ -303,11 +307,15 @@ _VOTES = {
     "up": _case.c.up > 0,
     "down": _case.c.down > 0,
     "none": sa.and_(_case.c.up == 0, _case.c.down == 0),
+    "liked": sa.and_(_case.c.up > 0, _case.c.down == 0),
 }
 _NARROWING: dict[str, Callable[[str], sa.ColumnElement[bool]]] = {
     "since": lambda value: _case.c.day >= day_of(value),
     "until": lambda value: _case.c.day <= day_of(value),
-    "verdict": lambda value: _case.c.verdict == value.replace("none", ""),
+    "verdict": lambda value: (
+        _case.c.verdict != "" if value == "any" else _case.c.verdict == value.replace("none", "")
+    ),
+    "settled": lambda value: (_case.c.asked < datetime.now(UTC) - FOLLOW_UP).is_(value == "yes"),
     "vote": lambda value: _VOTES.get(value, sa.false()),
     "handed": lambda value: _case.c.handed.is_(value == "yes"),
     "followed": lambda value: _case.c.followed.is_(value == "yes"),

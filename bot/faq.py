@@ -20,6 +20,7 @@ from sqlmodel import Session, SQLModel
 
 from bot.database import Database, make_engine, parse_url
 from bot.errors import NotAllowed, NotFound
+from bot.likeness import Alike
 from knowledge.documents import read_file, split
 from knowledge.embed import Embedder
 from knowledge.errors import UnreadableFile
@@ -185,18 +186,36 @@ class FaqDesk:
             await asyncio.to_thread(self._retriever.refresh)
             return report.version
 
-    async def served(self, passage_ids: Sequence[str], days: int = 90) -> dict[str, int]:
-        """How often each passage was cited lately. Reads up to 20,000 answers."""
-        wanted = set(passage_ids)
+    async def twins(self, most: int = 60) -> list[tuple[Passage, Passage]]:
+        """Entries of one audience that ask the same and say different things. Seconds."""
 
-        def read(session: Session) -> dict[str, int]:
-            counted: dict[str, int] = {}
-            newest = sa.select(_answer.c.citations).order_by(_answer.c.created.desc())
-            for (citations,) in session.connection().execute(newest.limit(20_000)):
-                for one in citations:
-                    if one["passage_id"] in wanted:
-                        counted[one["passage_id"]] = counted.get(one["passage_id"], 0) + 1
-            return counted
+        def compare() -> list[tuple[Passage, Passage]]:
+            found: list[tuple[Passage, Passage]] = []
+            asked = [one for one in self.passages() if one.question][:4000]
+            known = {audience: Alike[int](self._embedder) for audience in Audience}
+            rows = {one.id: row for row, one in enumerate(asked)}
+            for audience, alike in known.items():
+                mine = [one for one in asked if one.audience is audience]
+                for one in mine:
+                    twin = alike.find(one.question)
+                    if twin is None:
+                        alike.add([(rows[one.id], one.question)])
+                    elif asked[twin].text.strip() != one.text.strip():
+                        found.append((asked[twin], one))
+            return found[:most]
+
+        return await asyncio.to_thread(compare)
+
+    async def served(self, looked_at: int = 5000) -> dict[str, list[str]]:
+        """By passage, the newest answers that cite it, of the last `looked_at` answers."""
+
+        def read(session: Session) -> dict[str, list[str]]:
+            found: dict[str, list[str]] = {}
+            newest = sa.select(_answer.c.id, _answer.c.citations).order_by(_answer.c.created.desc())
+            for answer_id, citations in session.connection().execute(newest.limit(looked_at)):
+                for passage_id in {one["passage_id"] for one in citations}:
+                    found.setdefault(passage_id, []).append(answer_id)
+            return found
 
         return await self._database.read(read)
 

@@ -22,6 +22,8 @@ from bot.tables import Role
 from knowledge.errors import DeskhandError
 
 SAFE = frozenset({"GET", "HEAD"})
+UPLOAD = 8_000_000
+"""Bytes of the longest file that is taken."""
 
 
 class Gate(DeskhandError):
@@ -96,6 +98,9 @@ async def _proven(request: Request, desk: Office, member: Member) -> None:
     same_site(request, desk)
     if request.method in SAFE:
         return
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or int(length) > UPLOAD + 10_000:
+        raise Gate(413, f"A file has at most {UPLOAD // 1_000_000} MB.")
     given = request.headers.get("x-csrf", "")
     if not given:
         form = await request.form()

@@ -20,7 +20,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from adapters.console import entrance, live, queue
+from adapters.console import dashboard, entrance, knowledge, live, people, queue, search
 from adapters.console.access import ForEverybody, Gate, Visitor, everybody
 from adapters.console.desk import Office
 from adapters.console.pages import HERE, go, is_piece, page
@@ -71,6 +71,7 @@ def create_console(desk: Office) -> FastAPI:
     """Build the ASGI application to mount at `/console`."""
     app = FastAPI(title="Deskhand console", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.office = desk
+    app.state.drafts = knowledge.Drafts()
     for kind in (DeskhandError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _problem)
 
@@ -78,7 +79,7 @@ def create_console(desk: Office) -> FastAPI:
     async def start(request: Request, member: Visitor) -> Response:
         return go(request, "/console/queue" if member else "/console/login")
 
-    for part in (entrance, queue, live):
+    for part in (entrance, queue, search, live, knowledge, dashboard, people):
         app.include_router(part.router)
     for route in app.routes:
         if isinstance(route, APIRoute) and role_of(route) is None and not is_open(route):

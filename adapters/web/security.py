@@ -22,6 +22,9 @@ from adapters.web.errors import WebError, error_response, too_large
 PROBES = frozenset({"/health", "/ready", "/metrics"})
 """Asked for by machines, by whatever address they know the server under."""
 
+UPLOADS = "/console/knowledge/upload"
+"""Takes files: it reads a body only after it knows who sends it, and only so much of it."""
+
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _FRAMES = 8  # of a traceback that are logged, the innermost
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
@@ -120,6 +123,9 @@ class BodyLimit(RequestBodyLimitMiddleware):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
+        if scope["type"] == "http" and scope["path"] == UPLOADS:
+            await self.app(scope, receive, send)
+            return
         length = Headers(scope=scope).get("content-length", "") if scope["type"] == "http" else ""
         if length.isdecimal() and int(length) > self.max_body_size:
             await too_large()(scope, receive, send)
