@@ -15,11 +15,12 @@ from typing import Literal
 
 from bot.errors import Refused
 from bot.types import Accept, Actor, Address, Citation, Delivery, Event, Reply, Vote
+from bot.writing.commands import is_command
 
 NAME = "terminal"
 HELP = (
     "Ask in your own words. /new starts over, /good and /bad REASON judge the last answer, "
-    "/quit leaves; Ctrl-C stops an answer."
+    "/quit leaves; Ctrl-C stops an answer. For staff: /draft, /summarize, /translate, /code."
 )
 
 ReadLine = Callable[[], str]  # blocks; raises EOFError at the end
@@ -48,7 +49,7 @@ class TerminalChannel:
             text = line.strip()
             if text == "/quit":
                 return
-            if text.startswith("/"):
+            if text.startswith("/") and not is_command(text):
                 await self._command(text)
             elif text:
                 await self._ask(text, accept)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bot.handover import Desk, Handovers
     from bot.prompt import Form
     from bot.store import Store
+    from bot.writing.writer import WritingAnswerer
     from knowledge.documents import Problem
     from knowledge.embed import Embedder
     from knowledge.index import BuildReport, IndexFolder
@@ -277,6 +278,32 @@ async def store(settings: Settings) -> AsyncIterator[Store]:
         await opened.close()
 
 
+def writing(settings: Settings, made: Answering) -> WritingAnswerer:
+    """The answerer, with writing help for staff before it."""
+    from bot.writing.writer import WritingAnswerer
+
+    return WritingAnswerer(
+        made.answerer,
+        made.retriever,
+        made.engine,
+        can_write=lambda model: can_write(settings, model),
+        threshold=settings.knowledge.answer_threshold,
+        limits=limits(settings),
+    )
+
+
+def can_write(settings: Settings, model: str) -> bool:
+    """Whether a model's manifest says that it writes; one without a manifest is tried."""
+    from bot import models
+
+    if settings.engine.url:
+        return True  # another machine's model: it is tried
+    for folder in (Path(settings.engine.model or models.SHIPPED), models.SHIPPED):
+        if folder.is_dir() and folder.resolve().name == model:
+            return "write" in models.Model(folder, models.read(folder)).capabilities
+    return True
+
+
 @asynccontextmanager
 async def dispatching(
     settings: Settings,
@@ -288,7 +315,7 @@ async def dispatching(
     """A running dispatcher; drains on leaving. `desks` makes the places where staff sit."""
     from bot.dispatch import Dispatcher
 
-    dispatcher = Dispatcher(opened, made.answerer, channels, settings.limits)
+    dispatcher = Dispatcher(opened, writing(settings, made), channels, settings.limits)
     for desk in desks(dispatcher.handovers):
         dispatcher.handovers.attach(desk)
     await dispatcher.start()
