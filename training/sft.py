@@ -16,6 +16,7 @@ and cannot resume bit for bit.
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -191,7 +192,11 @@ def with_lora(model: PreTrainedModel, rank: int) -> nn.Module:
     config = peft.LoraConfig(
         r=rank, lora_alpha=2 * rank, target_modules=list(LORA_TARGETS), task_type="CAUSAL_LM"
     )
-    return peft.get_peft_model(model, config)
+    with warnings.catch_warnings():  # PEFT still reads a property that transformers has renamed
+        warnings.filterwarnings(
+            "ignore", message=".*is_gradient_checkpointing", category=FutureWarning
+        )
+        return peft.get_peft_model(model, config)
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bot.models import ModelManifest
+from tests.fakes.tuning import Tuned, make_tuned
 from tests.training.killed import STEPS, sample_order
 from training.pretrain import Trained, train
 from training.pretrain_report import release
@@ -38,3 +39,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     trained = train(order, work, device="cpu")
     manifest = release(work / "model", "deskhand-tiny", order, trained, work)
     return Tiny(work, work / "model", trained, manifest)
+
+
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+    torch.set_num_threads(1)
+    return make_tuned(tmp_path_factory.mktemp("tuning"))
