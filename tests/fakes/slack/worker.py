@@ -84,10 +84,10 @@ def main() -> None:
 class Doors:
     """The other end: `open` starts a door, `kill` ends it."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = __name__) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.upper().endswith("_PROXY")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
