@@ -112,8 +112,9 @@ def run(
     """Train `model` in place, or go on where `folder` says that a run was.
 
     Writes `folder/log.jsonl` and checkpoints under `folder/checkpoints`. SIGTERM and SIGINT end
-    it after the step at hand, with a checkpoint. Raises `Diverged`, `CheckpointCorrupt`, and
-    `PlanChanged` when the folder holds a run with other settings.
+    it after the step at hand, with a checkpoint, so it has to be called in the main thread. Raises
+    `Diverged`, `CheckpointCorrupt`, and `PlanChanged` when the folder holds a run with other
+    settings.
     """
     accelerator = accelerator or accelerate()
     training = _Run(model, batches, plan, folder, accelerator)
@@ -155,7 +156,7 @@ class _Run:
         self.optimizer: Optimizers = build(model, plan.optimizer, plan.lr, plan.weight_decay)
         self._resume()
         self.model = cast("nn.Module", accelerator.prepare_model(model))
-        self._stopping = False
+        self._told = False  # to stop
 
     def go(self) -> Outcome:
         """Step until the plan is done or a signal comes."""
@@ -164,28 +165,43 @@ class _Run:
         self.model.train()
         with self._signals():
             while self.course.total is None or self.course.step < self.course.total:
-                if self._stopping:
-                    self._save()
-                    return Outcome(False, self.course)
                 started = time.monotonic()
                 row = self._step()
                 self._know_the_end(time.monotonic() - started)
+                stopping, saving = self._agreed(time.monotonic() - last_save >= self.plan.save_s)
                 last = self.course.step == self.course.total
                 if self.measure and (last or self.course.step % self.plan.measure_every == 0):
                     figures = self._measured()
                     row |= {f"held_{name}": value for name, value in figures.items()}
                 # Measuring is part of the time a run takes.
-                spent = time.monotonic() - started
-                self.course.seconds += spent
+                self.course.seconds += time.monotonic() - started
                 self._log(row | {"seconds": round(self.course.seconds, 3)})
                 self._show()
                 due = self.plan.save_every and self.course.step % self.plan.save_every == 0
-                if last or due or time.monotonic() - last_save >= self.plan.save_s:
+                if last or due or saving or stopping:
                     self._save()
                     last_save = time.monotonic()
+                if stopping and not last:
+                    return Outcome(False, self.course)
         if self.measure and not figures:
             figures = self._measured()
         return Outcome(True, self.course, figures)
+
+    def _agreed(self, saving: bool) -> tuple[bool, bool]:  # noqa: FBT001 - what one clock says
+        """Whether to stop and whether to save: the same for all processes.
+
+        The first one's clock decides, and a signal to any of them; if each went by its own, one
+        would wait for ever for what another no longer does.
+        """
+        told = self._told
+        if self.accelerator.num_processes == 1:
+            return told, saving
+        first = float(self.accelerator.is_main_process)
+        said = [float(told), first * float(saving), first * float(self.course.total or 0)]
+        heard = self.accelerator.reduce(torch.tensor(said, device=self.accelerator.device), "sum")
+        stops, saves, total = heard.tolist()
+        self.course.total = int(total) or None
+        return stops > 0, saves > 0
 
     def _step(self) -> dict[str, Any]:
         """One optimizer step; the log's row for it."""
@@ -231,6 +247,7 @@ class _Run:
             "lr": self.plan.lr * factor,
             "tokens": self.course.tokens,
             "tokens_per_s": round(speed, 1),
+            "processes": world,
         }
         if self.peak:
             row["mfu"] = round(speed * self.flops_per_token / (self.peak * world), 4)
@@ -323,7 +340,7 @@ class _Run:
         """End after the step at hand when the process is told to stop."""
 
         def stop(_number: int, _frame: object) -> None:
-            self._stopping = True
+            self._told = True
 
         before = {one: signal.signal(one, stop) for one in (signal.SIGTERM, signal.SIGINT)}
         try:

@@ -70,6 +70,7 @@ class Trained:
     outcome: Outcome
     facts: Mapping[str, Any]  # of the data
     figures: Mapping[str, float]
+    first: bool = True  # of several processes, the one that writes the result
 
 
 def prepare(order: Order, work: Path) -> None:
@@ -145,7 +146,7 @@ def train(
     )
     facts = shards.facts_of(work / "shards")
     if not outcome.finished:
-        return Trained(model, learned, outcome, facts, {})
+        return Trained(model, learned, outcome, facts, {}, accelerator.is_main_process)
     round_to_bf16(model)
     model.train(mode=False)
     with torch.inference_mode(), accelerator.autocast():
@@ -164,7 +165,7 @@ def train(
         "corpus_tokens": len(known),
         "corpus_bytes": known.part.text_bytes,
     }
-    return Trained(model, learned, outcome, facts, figures)
+    return Trained(model, learned, outcome, facts, figures, accelerator.is_main_process)
 
 
 def _course(outcome: Outcome, rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

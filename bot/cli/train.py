@@ -76,6 +76,8 @@ def pretrain(  # noqa: PLR0913, PLR0917 - each is an option of the command
     place = work or settings().home / "training" / size
     with progress("Training") as step:
         trained = pretrain_model(order, place, device=device, progress=step)
+    if not trained.first:
+        return
     if not trained.outcome.finished:
         err.print(f"Stopped at step {trained.outcome.course.step}; the same command goes on.")
         raise typer.Exit(1)
