@@ -151,7 +151,7 @@ class SlackPlace(Section):
 
 
 class SlackSettings(Section):
-    """The Slack channel; on when `bot_token` is set."""
+    """The Slack channel; on when `bot_token` is set, or `client_id` for many workspaces."""
 
     bot_token: SecretStr = Field(SecretStr(""), description="Bot token of the app, `xoxb-…`.")
     app_token: SecretStr = Field(
@@ -176,6 +176,11 @@ class SlackSettings(Section):
         Audience.CUSTOMER,
         description="Whose knowledge full members of the workspace get; guests, people of other "
         "organisations and shared channels always get the customers'.",
+    )
+    workspaces: dict[str, Audience] = Field(
+        default_factory=dict,
+        description="With many workspaces, by workspace or organisation id: whose knowledge its "
+        "full members get. Workspaces that are not listed get the customers'.",
     )
     channels: dict[str, SlackPlace] = Field(
         default_factory=dict,

@@ -7,7 +7,7 @@ Reads see what is committed. Writes have happened, durably, when they return.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +68,14 @@ class Notes:
         """Forget a note; it need not exist."""
         await self._database.write(
             lambda connection: connection.execute(sa.delete(_note).where(*self._at(key))).rowcount
+        )
+
+    async def prune(self, prefixes: Sequence[str], before: datetime) -> int:
+        """Forget notes under these prefixes that were last written before; returns how many."""
+        begun = sa.or_(*(_note.c.key.startswith(one, autoescape=True) for one in prefixes))
+        old = sa.and_(_note.c.channel == self._channel, begun, _note.c.changed < before)
+        return await self._database.write(
+            lambda connection: connection.execute(sa.delete(_note).where(old)).rowcount
         )
 
     def _at(self, key: str) -> tuple[sa.ColumnElement[bool], ...]:

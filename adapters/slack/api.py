@@ -107,6 +107,10 @@ class Api:
         self.appends = Budget(APPENDS_PER_MINUTE)
         self.latched: set[str] = set()
 
+    def use(self, token: str) -> None:
+        """Call with another token from now on."""
+        self._client.token = token
+
     async def call(self, method: str, **args: Any) -> dict[str, Any]:  # noqa: ANN401 - each method's own
         """Call once. Raises `SlackError`; without calling while Slack has asked us to wait.
 

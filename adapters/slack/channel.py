@@ -7,8 +7,10 @@ else over HTTP: `http` is the route that the web server mounts at `/slack/events
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -16,6 +18,7 @@ from slack_bolt.adapter.starlette.async_handler import AsyncSlackRequestHandler
 from slack_bolt.async_app import AsyncApp
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from adapters.slack.api import SlackError
 from adapters.slack.app import make_app
@@ -24,18 +27,22 @@ from adapters.slack.desk import SlackDesk
 from adapters.slack.home import Home, Starters
 from adapters.slack.intake import Intake, Parts
 from adapters.slack.line import hold
-from adapters.slack.places import NAME, Identity, Members
+from adapters.slack.oauth import Install
+from adapters.slack.places import INSTALL_PATH, NAME, PATH, REDIRECT_PATH, Identity, Members
 from adapters.slack.render import followed
 from adapters.slack.votes import Votes
 from adapters.slack.workspaces import Single, Workspaces, caller, web_client
 from bot.config import SlackSettings
-from bot.errors import ConfigError
+from bot.errors import ConfigError, StoreError
 from bot.handover import Desk, Handovers
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Accept, Address, Delivery
 
-PATH = "/slack/events"
+DAYS = 180  # after which a thread's silence and a button's precedence are forgotten
+KEPT = ("mute/", "button/")
+_UPKEEP_S = 600.0
+_TURNS_A_DAY = 144
 _MOST_BYTES = 1_000_000
 _LONGEST_PAUSE_S = 60.0
 
@@ -59,16 +66,19 @@ class SlackChannel:
         starters: Starters = _no_starters,
         *,
         spaces: Workspaces | None = None,
+        install: Install | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`starters` suggests questions. Raises `ConfigError` for settings that cannot work.
 
-        `spaces` are the workspaces the app was installed in; None is the one of the settings.
+        `spaces` are the workspaces the app was installed in, with the pages to `install` it in
+        more of them; None is the one workspace of the settings.
         """
         check(settings)
         self._settings = settings
         self._store = store
         self._now = now
+        self._install = install
         self._notes = Notes(store.database, NAME)
         self._spaces: Workspaces = spaces or Single(settings)
         call = caller(self._spaces)
@@ -134,6 +144,7 @@ class SlackChannel:
             desk=self._desk,
         )
         self._ready.set()
+        keeping = asyncio.create_task(self._keep_up(), name="slack upkeep")
         try:
             await self._close_left()
             token = self._settings.app_token.get_secret_value()
@@ -142,10 +153,21 @@ class SlackChannel:
             await asyncio.Event().wait()
         finally:
             self._ready.clear()
+            keeping.cancel()
             await self._intake.close()
 
+    def routes(self) -> list[Route]:
+        """What the web server serves for Slack."""
+        found = [Route(PATH, self.http, methods=["POST"])]
+        if self._install is not None:
+            found += [
+                Route(INSTALL_PATH, self._install.install, methods=["GET"]),
+                Route(REDIRECT_PATH, self._install.redirect, methods=["GET"]),
+            ]
+        return found
+
     async def http(self, request: Request) -> Response:
-        """Take in one request from Slack: events, clicks, commands. Mount it at `PATH`."""
+        """Take in one request from Slack: events, clicks, commands."""
         stamp = request.headers.get("x-slack-request-timestamp", "")
         signature = request.headers.get("x-slack-signature", "")
         # Bolt answers these with 500, which asks Slack, or an attacker, to try again.
@@ -266,6 +288,18 @@ class SlackChannel:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
+    async def _keep_up(self) -> None:
+        """Renew tokens in time, and forget what was noted too long ago to matter."""
+        for turn in itertools.count():
+            try:
+                await self._spaces.renew()
+                if turn % _TURNS_A_DAY == 0:
+                    gone = await self._notes.prune(KEPT, datetime.now(UTC) - timedelta(days=DAYS))
+                    log.info("old notes are gone", notes=gone)
+            except StoreError as problem:
+                log.warning("upkeep is put off", error=problem.message)
+            await asyncio.sleep(_UPKEEP_S)
+
     async def _leftovers(self) -> dict[str, Left]:
         """Messages that an earlier process began, by event; read once."""
         async with self._learning:
@@ -308,7 +342,9 @@ def _tenant(to: Address) -> str:
 def check(settings: SlackSettings) -> None:
     """Raise `ConfigError` for settings with which Slack cannot work."""
     bot, app = settings.bot_token.get_secret_value(), settings.app_token.get_secret_value()
-    if not bot.startswith(("xoxb-", "xoxe.xoxb-")):
+    if settings.client_id:
+        _check_many(settings)
+    elif not bot.startswith(("xoxb-", "xoxe.xoxb-")):
         raise ConfigError(
             "`slack.bot_token` is not a bot token.",
             "Copy the one that begins with xoxb- from OAuth & Permissions in the app's settings.",
@@ -323,6 +359,24 @@ def check(settings: SlackSettings) -> None:
         raise ConfigError(
             "Slack has no way to bring events.",
             "Set `slack.app_token` for Socket Mode, or `slack.signing_secret` for HTTP.",
+        )
+
+
+def _check_many(settings: SlackSettings) -> None:
+    if settings.bot_token.get_secret_value():
+        raise ConfigError(
+            "Slack has a bot token and a client id.",
+            "Set `slack.bot_token` for one workspace, or `slack.client_id` for many.",
+        )
+    if not settings.client_secret.get_secret_value():
+        raise ConfigError(
+            "`slack.client_secret` is missing.",
+            "Copy it from Basic Information in the app's settings, below the client id.",
+        )
+    if settings.queue and "/" not in settings.queue:
+        raise ConfigError(
+            "`slack.queue` does not say in which workspace the channel is.",
+            "Write it as TEAM/CHANNEL, such as T0123456789/C0123456789.",
         )
 
 

@@ -286,7 +286,7 @@ class Intake:
     async def _revoked(self, body: Json, event: Json) -> None:
         if event.get("type") == "tokens_revoked" and not (event.get("tokens") or {}).get("bot"):
             return
-        log.error("Slack took the app's access away", event=event.get("type"), team=tenant(body))
+        log.error("Slack took the app's access away", why=event.get("type"), team=tenant(body))
         await self._spaces.forget(tenant(body))
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from adapters.slack.app import ASK_ABOUT
-from adapters.slack.channel import PATH
+from adapters.slack.places import PATH, REDIRECT_PATH
 from bot.config import SlackSettings
+from bot.errors import ConfigError
 
 DESCRIPTION = "Answers questions from your documents, names its sources, and says when it can't."
 LONG_DESCRIPTION = (
@@ -50,8 +51,20 @@ EVENTS = (
 )
 
 
-def manifest(settings: SlackSettings, public_url: str = "") -> dict[str, Any]:
-    """The manifest. Socket Mode when there is an app-level token or no `public_url`, else HTTP."""
+def manifest(
+    settings: SlackSettings, public_url: str = "", *, many: bool = False
+) -> dict[str, Any]:
+    """The manifest. Socket Mode when there is an app-level token or no `public_url`, else HTTP.
+
+    `many`: for an app that is installed in many workspaces, from `INSTALL_PATH`; then its tokens
+    are renewed and organisations can install it for all their workspaces. Raises `ConfigError`
+    if it is given no `public_url` then.
+    """
+    if many and not public_url:
+        raise ConfigError(
+            "An app for many workspaces needs an address to come back to after installing.",
+            "Set `server.public_url` to where this server is reached.",
+        )
     socket = bool(settings.app_token.get_secret_value()) or not public_url
     url = f"{public_url.rstrip('/')}{PATH}"
     endpoint = {} if socket else {"request_url": url}
@@ -84,12 +97,15 @@ def manifest(settings: SlackSettings, public_url: str = "") -> dict[str, Any]:
             "shortcuts": [shortcut],
             "slash_commands": [command if socket else {**command, "url": url}],
         },
-        "oauth_config": {"scopes": {"bot": list(SCOPES)}},
+        "oauth_config": {
+            "scopes": {"bot": list(SCOPES)},
+            **({"redirect_urls": [f"{public_url.rstrip('/')}{REDIRECT_PATH}"]} if many else {}),
+        },
         "settings": {
             "event_subscriptions": {**endpoint, "bot_events": list(EVENTS)},
             "interactivity": {"is_enabled": True, **endpoint},
-            "org_deploy_enabled": False,
+            "org_deploy_enabled": many,
             "socket_mode_enabled": socket,
-            "token_rotation_enabled": False,
+            "token_rotation_enabled": many,
         },
     }

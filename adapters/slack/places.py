@@ -21,6 +21,9 @@ from bot.types import Actor, Address
 from knowledge.types import Audience
 
 NAME = "slack"
+PATH = "/slack/events"
+INSTALL_PATH = "/slack/install"
+REDIRECT_PATH = "/slack/oauth_redirect"
 _KNOWN_S = 600.0  # how long it is believed that somebody is a member
 _MOST_KNOWN = 10_000
 
@@ -170,11 +173,17 @@ class Members:
         everywhere, and so is everybody while Slack does not answer.
         """
         key = actor_id(one.tenant, one.user)
-        wanted = self.place(one.channel).audience or self._settings.audience
+        wanted = self.place(one.channel).audience or self._of(one.tenant)
         if wanted is Audience.CUSTOMER or one.shared:
             return Actor(key, "", Audience.CUSTOMER)
         member, name = await self._member(one.tenant, one.user)
         return Actor(key, name, wanted if member else Audience.CUSTOMER)
+
+    def _of(self, key: str) -> Audience:
+        """The audience of a workspace: anybody may install an app that is for many."""
+        if not self._settings.client_id:
+            return self._settings.audience
+        return self._settings.workspaces.get(key, Audience.CUSTOMER)
 
     async def name(self, key: str, user: str) -> str:
         """What somebody is called; empty while Slack does not say."""

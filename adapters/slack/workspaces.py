@@ -38,6 +38,10 @@ class Workspaces(Protocol):
         """Every tenant known now."""
         ...
 
+    async def renew(self) -> None:
+        """Renew the tokens that end soon."""
+        ...
+
     async def forget(self, tenant: str) -> None:
         """The app was removed there."""
         ...
@@ -80,6 +84,13 @@ class Single:
     async def all(self) -> Sequence[str]:
         """The one."""
         return [(await self.of()).me.team]
+
+    async def renew(self) -> None:
+        """Nothing: this token does not end."""
+
+    def know(self, me: Identity) -> None:
+        """Be told who we are, instead of asking."""
+        self._known = Workspace(self._api, me)
 
     async def forget(self, tenant: str) -> None:
         """Nothing: the token is in the settings, for somebody to correct there."""

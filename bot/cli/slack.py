@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import structlog
 import typer
@@ -37,12 +37,23 @@ def register(app: typer.Typer) -> None:
 
 
 def channels(current: Settings, opened: Store, starters: Starters) -> dict[str, SlackChannel]:
-    """The Slack channel by its name, or nothing when no bot token is set. Raises `ConfigError`."""
-    if not current.slack.bot_token.get_secret_value():
+    """The Slack channel by its name, or nothing when it is not set up. Raises `ConfigError`."""
+    if not (current.slack.bot_token.get_secret_value() or current.slack.client_id):
         return {}
-    from adapters.slack.channel import SlackChannel
+    from adapters.slack.channel import SlackChannel, check
 
-    door = SlackChannel(current.slack, opened, starters)
+    check(current.slack)
+    if not current.slack.client_id:
+        door = SlackChannel(current.slack, opened, starters)
+        return {door.name: door}
+    from adapters.slack.installs import Many, Vault
+    from adapters.slack.oauth import Install
+    from bot.installs import Installs
+
+    installs = Installs(opened.database)
+    many = Many(current.slack, installs, Vault(wiring.slack_keys(current)))
+    install = Install(current.slack, current.server.public_url, installs, many)
+    door = SlackChannel(current.slack, opened, starters, spaces=many, install=install)
     return {door.name: door}
 
 
@@ -61,10 +72,8 @@ async def serving(
     """
     tasks = []
     for door in doors.values():
-        from adapters.slack.channel import PATH
-
         if web is not None:
-            web.add_route(PATH, door.http, methods=["POST"])
+            web.router.routes.extend(door.routes())
         door.attach(dispatcher.cancel)
         task = asyncio.create_task(door.run(dispatcher.accept), name="slack")
         task.add_done_callback(_look_at)
@@ -87,7 +96,11 @@ def _look_at(task: asyncio.Task[None]) -> None:
 
 
 @commands.command()
-def manifest() -> None:
+def manifest(
+    many: Annotated[  # noqa: FBT002 - typer makes a flag of it
+        bool, typer.Option("--many", help="For an app that is installed in many workspaces.")
+    ] = False,
+) -> None:
     """Print the manifest to create the Slack app with.
 
     Paste it at api.slack.com/apps, under Create New App, From a manifest.
@@ -97,7 +110,7 @@ def manifest() -> None:
     from adapters.slack.manifest import manifest as made
 
     current = settings()
-    print_json(made(current.slack, current.server.public_url))
+    print_json(made(current.slack, current.server.public_url, many=many))
 
 
 @commands.command()

@@ -330,12 +330,26 @@ def cookie_key(settings: Settings) -> str:
     given = settings.server.secret.get_secret_value()
     if given:
         return given
-    settings.home.mkdir(parents=True, exist_ok=True)
-    file = settings.home / "session.key"
+    return _kept_key(settings.home / "session.key", lambda: secrets.token_urlsafe(32))
+
+
+def slack_keys(settings: Settings) -> list[str]:
+    """The keys that seal the tokens of Slack's workspaces, likewise; the newest first."""
+    given = settings.slack.encryption_keys.get_secret_value()
+    if given:
+        return [one.strip() for one in given.split(",") if one.strip()]
+    from cryptography.fernet import Fernet
+
+    return [_kept_key(settings.home / "slack.key", lambda: Fernet.generate_key().decode())]
+
+
+def _kept_key(file: Path, make: Callable[[], str]) -> str:
+    """A key that is made once, in a file that we alone can read."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
         return file.read_text(encoding="ascii")
     with os.fdopen(descriptor, "w") as new:
-        new.write(secrets.token_urlsafe(32))
+        new.write(make())
     return file.read_text(encoding="ascii")

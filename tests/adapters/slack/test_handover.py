@@ -33,7 +33,8 @@ async def card_of(slack: FakeSlack, queue: str) -> Message:
     def cards() -> list[Message]:
         return [one for one in slack.answers(queue) if not one.thread_ts]
 
-    (card,) = await slack.until(cards)
+    found: list[Message] = await slack.until(cards)
+    (card,) = found
     return card
 
 

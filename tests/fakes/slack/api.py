@@ -29,6 +29,7 @@ class Api:
     def __init__(self, world: World, told: Callable[[Message], None]) -> None:
         self._world = world
         self._told = told
+        self._team = TEAM
         self._methods: dict[str, Callable[[Args], Args]] = {
             "auth.test": self._auth,
             "chat.postMessage": self._post,
@@ -51,8 +52,9 @@ class Api:
             "reactions.add": self._react,
         }
 
-    def call(self, method: str, args: Args) -> Args:
-        """Do it; raises `ApiError`."""
+    def call(self, method: str, args: Args, team: str = TEAM) -> Args:
+        """Do it with a token of `team`; raises `ApiError`."""
+        self._team = team
         return self._methods[method](args)
 
     # Messages
@@ -76,7 +78,7 @@ class Api:
             "url": "https://desk.slack.example/",
             "team": "Desk",
             "user": "deskhand",
-            "team_id": TEAM,
+            "team_id": self._team,
             "user_id": BOT,
             "bot_id": BOT_ID,
             "app_id": APP,
@@ -263,9 +265,10 @@ class Api:
                 "team_id": user.team,
                 "name": user.name,
                 "is_bot": user.id == BOT,
+                "enterprise_user": {"enterprise_id": self._world.tenant(user.team)},
                 "is_restricted": user.guest,
                 "is_ultra_restricted": False,
-                "is_stranger": user.team != TEAM,
+                "is_stranger": self._world.tenant(user.team) != self._team,
                 "profile": {"display_name": user.name, "real_name": user.name},
             }
         }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.routing import Route
 
-from adapters.slack.channel import PATH, SlackChannel
+from adapters.slack.channel import SlackChannel
+from adapters.slack.installs import Many, Vault
+from adapters.slack.oauth import Install
+from adapters.slack.places import PATH
 from bot.config import LimitSettings, Settings, SlackSettings
 from bot.courier import Patience
 from bot.dispatch import Dispatcher
+from bot.installs import Installs
 from bot.store import Store
 from bot.types import Answerer
 from tests.fakes.scripted import ScriptedAnswerer
@@ -83,12 +87,21 @@ async def opened(
     *,
     limits: LimitSettings = LIMITS,
     patience: Patience | None = None,
+    key: str = "",
+    now: Callable[[], float] = time.monotonic,
     **more: Any,
 ) -> AsyncIterator[Desk]:
-    """Open the door on the database in `folder`, as the server does; over HTTP if told to."""
+    """Open the door on the database in `folder`, as the server does; over HTTP if told to.
+
+    With a `key` it is a door for many workspaces, whose tokens the key seals.
+    """
     over_http = more.get("app_token") == ""
     store = Store.open(Settings(home=folder).database_url, exclusive=True)
-    channel = SlackChannel(settings(slack, **more), store, starters)
+    chosen = settings(slack, **more)
+    many = Many(chosen, Installs(store.database), Vault([key])) if key else None
+    public = "https://bot.example.com"
+    install = Install(chosen, public, Installs(store.database), many) if many else None
+    channel = SlackChannel(chosen, store, starters, spaces=many, install=install, now=now)
     made = answerer or ScriptedAnswerer()
     dispatcher = Dispatcher(store, made, {channel.name: channel}, limits, patience)
     channel.attach(dispatcher.cancel)
@@ -117,7 +130,7 @@ async def opened(
 
 @asynccontextmanager
 async def _server(channel: SlackChannel) -> AsyncIterator[str]:
-    app = Starlette(routes=[Route(PATH, channel.http, methods=["POST"])])
+    app = Starlette(routes=channel.routes())
     server = uvicorn.Server(
         uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="off")
     )

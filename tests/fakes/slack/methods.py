@@ -48,6 +48,7 @@ _PAGE = "cursor include_all_metadata inclusive latest limit oldest"
 
 METHODS: dict[str, Method] = {
     "auth.test": _method(),
+    "oauth.v2.access": _method("", "code grant_type redirect_uri refresh_token", token="none"),
     "apps.connections.open": _method(token="app", per_minute=TIER_3),
     "chat.postMessage": _method(
         "channel",

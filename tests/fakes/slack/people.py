@@ -127,10 +127,12 @@ class People:
         if kind not in self._world.subscribed:
             return None
         place = self._world.channels.get(event.get("channel", ""))
+        team = place.team if place else TEAM
+        org = self._world.tenant(team)
         number = self._world.number()
         payload = {
             "token": "unused",
-            "team_id": TEAM,
+            "team_id": team,
             "api_app_id": APP,
             "event": event,
             "type": "event_callback",
@@ -138,7 +140,13 @@ class People:
             "event_time": int(self._world.clock.now()),
             "is_ext_shared_channel": bool(place and place.shared),
             "authorizations": [
-                {"enterprise_id": None, "team_id": TEAM, "user_id": BOT, "is_bot": True}
+                {
+                    "enterprise_id": org if org != team else None,
+                    "team_id": None if org != team else team,
+                    "user_id": BOT,
+                    "is_bot": True,
+                    "is_enterprise_install": org != team,
+                }
             ],
             **envelope,
         }
@@ -186,13 +194,21 @@ class People:
     def _interaction(self, kind: str, user: str, **more: Any) -> dict[str, Any]:
         return {
             "type": kind,
-            "team": {"id": TEAM, "domain": "desk"},
+            **self._where(str((more.get("channel") or {}).get("id", ""))),
             "user": {"id": user, "team_id": self._world.users[user].team},
             "api_app_id": APP,
             "token": "unused",
-            "enterprise": None,
-            "is_enterprise_install": False,
             **more,
+        }
+
+    def _where(self, channel: str) -> dict[str, Any]:
+        place = self._world.channels.get(channel)
+        team = place.team if place else TEAM
+        org = self._world.tenant(team)
+        return {
+            "team": {"id": team, "domain": "desk"},
+            "enterprise": {"id": org, "name": org} if org != team else None,
+            "is_enterprise_install": org != team,
         }
 
     def click(self, user: str, message: Message, value: str) -> Handed:

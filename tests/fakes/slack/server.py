@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
 from tests.fakes.slack.api import Api
 from tests.fakes.slack.delivery import Delivery
 from tests.fakes.slack.methods import METHODS, POSTS_PER_CHANNEL
+from tests.fakes.slack.oauth import OAuth
 from tests.fakes.slack.people import People
-from tests.fakes.slack.world import APP_TOKEN, BOT_TOKEN, TEAM, ApiError, Message, World
+from tests.fakes.slack.world import APP_TOKEN, TEAM, ApiError, Message, World
 
 _JSON_FIELDS = {"blocks", "view", "prompts", "metadata", "chunks", "attachments"}
 
@@ -83,6 +85,7 @@ class FakeSlack:
         self.delivery = Delivery()
         self.people = People(self.world, self.delivery, lambda: self._root)
         self._api = Api(self.world, self.people.bot_wrote)
+        self.oauth = OAuth(self.world)
         self._buckets: dict[tuple[str, str], Bucket] = {}
         self._runner: web.AppRunner | None = None
         self._root = ""
@@ -91,6 +94,7 @@ class FakeSlack:
         app = web.Application()
         app.router.add_route("*", "/api/{method}", self._serve)
         app.router.add_get("/link/", self.delivery.serve)
+        app.router.add_get("/oauth/v2/authorize", self.oauth.page)
         app.router.add_post("/respond/{key}", self._respond)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -174,16 +178,17 @@ class FakeSlack:
         contract = METHODS.get(method)
         if contract is None or method in self.world.disabled:
             raise ApiError("unknown_method")
+        if method == "oauth.v2.access":
+            client = aiohttp.BasicAuth.decode(request.headers.get("Authorization", ""))
+            return web.json_response({"ok": True, **self.oauth.access(client, args)})
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if token not in {BOT_TOKEN, APP_TOKEN} or "token" in args:
-            raise ApiError("invalid_auth" if token else "not_authed")
-        if token != (APP_TOKEN if contract.token == "app" else BOT_TOKEN):
-            raise ApiError("not_allowed_token_type")
+        if "token" in args:
+            raise ApiError("invalid_auth")
+        team = self._team(token, contract.token)
         if contract.form_only and request.content_type == "application/json":
             raise ApiError("invalid_arguments", detail=f"{method} takes no JSON")
         # Bolt's client adds the workspace to every call.
-        if args.pop("team_id", TEAM) != TEAM:
-            raise ApiError("team_not_found")
+        self._of_team(team, args)
         unknown = set(args) - contract.required - contract.optional
         missing = contract.required - {name for name, value in args.items() if value != ""}
         missing -= {"status"}  # an empty status clears it
@@ -197,7 +202,22 @@ class FakeSlack:
             ticket = self.delivery.ticket()
             url = f"ws://127.0.0.1:{self.port}/link/?ticket={ticket}"
             return web.json_response({"ok": True, "url": url})
-        return web.json_response({"ok": True, **self._api.call(method, args)})
+        return web.json_response({"ok": True, **self._api.call(method, args, team)})
+
+    def _of_team(self, team: str, args: dict[str, Any]) -> None:
+        """What a token reaches: its workspace, or those of its organisation."""
+        if args.pop("team_id", team) not in {team, *self.world.teams.get(team, ())}:
+            raise ApiError("team_not_found")
+        place = self.world.channels.get(args.get("channel", args.get("channel_id", "")))
+        if place is not None and self.world.tenant(place.team) != team:
+            raise ApiError("channel_not_found")
+
+    def _team(self, token: str, kind: str) -> str:
+        if token == APP_TOKEN and kind == "app":
+            return TEAM
+        if token == APP_TOKEN or kind == "app":
+            raise ApiError("not_allowed_token_type" if token else "not_authed")
+        return self.world.token_team(token)
 
     def _limit(self, method: str, per_minute: int, args: dict[str, Any]) -> None:
         if not self.limited:

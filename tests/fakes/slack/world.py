@@ -124,6 +124,7 @@ class Channel:
     members: set[str] = field(default_factory=set)
     archived: bool = False
     shared: bool = False  # Slack Connect
+    team: str = TEAM
     messages: dict[str, Message] = field(default_factory=dict)
 
     def thread(self, ts: str) -> list[Message]:
@@ -155,6 +156,11 @@ class World:
         self.triggers: dict[str, tuple[float, bool]] = {}  # given at, used
         self.scopes = set(SCOPES.split())
         self.subscribed = set(EVENTS.split())
+        self.tokens: dict[str, str] = {
+            BOT_TOKEN: TEAM
+        }  # by bot token, the workspace or organisation
+        self.ends: dict[str, float] = {}  # when a token ends, of those that do
+        self.teams: dict[str, set[str]] = {}  # the workspaces of an organisation
         self.disabled: set[str] = set()  # methods this workspace does not know
         self._numbers = itertools.count(1)
 
@@ -164,11 +170,30 @@ class World:
         self.users[user.id] = user
         return user.id
 
-    def channel(self, name: str, *members: str, kind: str = "channel", shared: bool = False) -> str:
+    def channel(
+        self,
+        name: str,
+        *members: str,
+        kind: str = "channel",
+        shared: bool = False,
+        team: str = TEAM,
+    ) -> str:
         """Add a channel with the bot in it; returns the id."""
         key = f"{'G' if kind in {'group', 'mpim'} else 'C'}0{name.upper():X<7.7}"
-        self.channels[key] = Channel(key, kind, {BOT, *members}, shared=shared)
+        self.channels[key] = Channel(key, kind, {BOT, *members}, shared=shared, team=team)
         return key
+
+    def tenant(self, team: str) -> str:
+        """Whose installation serves a workspace: its organisation's, if it has one."""
+        return next((org for org, teams in self.teams.items() if team in teams), team)
+
+    def token_team(self, token: str) -> str:
+        """The workspace or organisation of a bot token, if it is good now."""
+        if token not in self.tokens:
+            raise ApiError("invalid_auth" if token else "not_authed")
+        if self.clock.now() >= self.ends.get(token, float("inf")):
+            raise ApiError("token_expired")
+        return self.tokens[token]
 
     def dm(self, user: str) -> str:
         """The direct conversation of a person with the bot; returns the id."""
