@@ -9,21 +9,26 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-WIDTH = 720
+WIDTH = 1040  # of a card as wide as the page; text keeps its size
+HALF = 520
 LEFT, BOTTOM, TOP = 34, 22, 8
 
 
 def stacked(
-    rows: Sequence[tuple[str, Sequence[int], str]], names: Sequence[str], height: int = 180
+    rows: Sequence[tuple[str, Sequence[int], str]],
+    names: Sequence[str],
+    *,
+    width: int = WIDTH,
+    height: int = 200,
 ) -> Markup:
     """Columns side by side: (label, one value per name, link). Colours are `s-<name>`."""
     if not rows:
         return Markup("")
     most = nice(max(sum(values) for _, values, _ in rows))
     room = height - BOTTOM - TOP
-    step = (WIDTH - LEFT) / len(rows)
-    parts = [_open(height, f"{len(rows)} columns"), _grid(most, room)]
-    every = max(1, len(rows) // 8)
+    step = (width - LEFT) / len(rows)
+    parts = [_open(width, height, f"{len(rows)} columns"), _grid(width, most, room)]
+    every = max(1, -(-len(rows) * 64 // (width - LEFT)))  # a label takes 64 units
     for at, (label, values, link) in enumerate(rows):
         x = LEFT + at * step
         y = float(TOP + room)
@@ -53,15 +58,15 @@ def bars(rows: Sequence[tuple[str, int, str]], colour: str = "answered") -> Mark
         return Markup("")
     most = max(1, *(value for _, value, _ in rows))
     line = 30
-    parts = [_open(line * len(rows) + 4, f"{len(rows)} bars")]
+    parts = [_open(HALF, line * len(rows) + 4, f"{len(rows)} bars")]
     for at, (label, value, link) in enumerate(rows):
         y = at * line
-        size = (WIDTH - 320) * value / most
+        size = (HALF - 250) * value / most
         parts.append(
             f'<a href="{escape(link)}"><text class="label" x="0" y="{y + 20}">'
             f"{escape(_short(label))}</text>"
-            f'<rect class="s-{escape(colour)}" x="240" y="{y + 8}" width="{max(size, 2):.1f}" '
-            f'height="16" rx="3"/><text x="{248 + max(size, 2):.1f}" y="{y + 20}">{value:,}</text>'
+            f'<rect class="s-{escape(colour)}" x="190" y="{y + 8}" width="{max(size, 2):.1f}" '
+            f'height="16" rx="3"/><text x="{198 + max(size, 2):.1f}" y="{y + 20}">{value:,}</text>'
             "</a>"
         )
     return Markup("".join(parts) + "</svg>")  # noqa: S704 - numbers and escaped texts
@@ -77,15 +82,15 @@ def nice(most: int) -> int:
         size *= 10
 
 
-def _open(height: int, told: str) -> str:
-    return f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{told}">'
+def _open(width: int, height: int, told: str) -> str:
+    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{told}">'
 
 
-def _grid(most: int, room: int) -> str:
+def _grid(width: int, most: int, room: int) -> str:
     parts = []
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = TOP + room * (1 - share)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{width}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(
             f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{most * share:g}</text>'
         )
@@ -93,4 +98,4 @@ def _grid(most: int, room: int) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 34 else f"{text[:33]}…"
+    return text if len(text) <= 27 else f"{text[:26]}…"

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.console.access import AViewer, TheOffice
-from adapters.console.charts import bars, stacked
+from adapters.console.charts import HALF, bars, stacked
 from adapters.console.pages import fault_name, linked, page
 from bot.cases import Filter, day_of
 from bot.figures import DEFINITIONS, Day
@@ -80,7 +80,8 @@ async def dashboard(request: Request, desk: TheOffice, member: AViewer) -> Respo
                 for day, until in columns
             ],
             ("up", "down"),
-            height=120,
+            width=HALF,
+            height=170,
         ),
         by_channel=bars(
             [

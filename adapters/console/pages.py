@@ -26,6 +26,7 @@ from bot.filing import shown_reasons
 from bot.review import Fault
 from bot.tables import Role
 from bot.types import Citation
+from bot.units import plain
 
 HERE = Path(__file__).parent
 
@@ -125,6 +126,7 @@ def _environment() -> jinja2.Environment:
         "duration": duration,
         "rich": rich,
         "passage": passage,
+        "plain": plain,
         "safe_url": safe_url,
         "reasons": shown_reasons,
         "fault": fault_name,

@@ -31,11 +31,11 @@ from adapters.web.render import passage_html
 from adapters.web.security import check_origin
 from adapters.web.sessions import Session, Sessions
 from adapters.web.types import Library
-from adapters.web.views import exchange_view, vote_view
+from adapters.web.views import exchange_view, reply_view, staff_view, vote_view
 from bot.dispatch import Dispatcher
 from bot.metrics import REFUSED
 from bot.store import Store
-from bot.types import Actor, Address, Event, Vote
+from bot.types import Actor, Address, Event, Outcome, Reply, Vote
 from knowledge.types import Audience
 
 _SHOWN = 100  # exchanges of a conversation that a page shows
@@ -126,6 +126,11 @@ async def send(body: MessageIn, request: Request, door: _TheDoor, session: _Visi
     if accepted.fresh:
         question = {"event_id": event.id, "text": text, "at": event.at.isoformat()}
         door.channel.hub.tell(session.conversation, "question", question)
+        if door.dispatcher.handovers.silent(NAME, session.conversation, event.id):
+            # Staff have the conversation: the message goes to them, and the bot says nothing.
+            handed = reply_view(Reply("", Outcome.HANDED), event.id)
+            final = {"event_id": event.id, "reply": handed}
+            door.channel.hub.tell(session.conversation, "final", final)
     return JSONResponse({"event_id": accepted.event_id}, 202)
 
 
@@ -224,9 +229,12 @@ async def source(answer_id: str, number: int, door: _TheDoor, session: _Visitor)
 
 async def _snapshot(door: Door, session: Session, live: list[dict[str, str]]) -> dict[str, Any]:
     thread = await door.store.thread(NAME, session.conversation, _SHOWN)
+    told = await door.dispatcher.handovers.told(NAME, session.conversation)
 
     def view() -> list[dict[str, Any]]:
-        return [exchange_view(exchange, session.voter) for exchange in thread]
+        asked = [(one.at, exchange_view(one, session.voter)) for one in thread]
+        staff = [(at, staff_view(event_id, at, reply)) for event_id, at, reply in told]
+        return [shown for _, shown in sorted([*asked, *staff], key=lambda pair: pair[0])]
 
     # Rendering a long conversation takes many milliseconds, so it leaves the event loop.
     return {"exchanges": await asyncio.to_thread(view), "live": live}

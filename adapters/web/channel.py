@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from adapters.web.hub import Hub
 from adapters.web.render import partial_html
 from adapters.web.views import reply_view
+from bot.handover import from_staff
 from bot.types import Accept, Address, Delivery, Reply
 
 NAME = "web"
@@ -32,7 +33,8 @@ class WebChannel:
 
     async def open(self, to: Address, event_id: str) -> Delivery:
         """Start showing the reply to `event_id` on every open page of the conversation."""
-        self.hub.begin(to.conversation, event_id)
+        if not from_staff(event_id):  # a colleague's message comes whole
+            self.hub.begin(to.conversation, event_id)
         return _WebDelivery(self.hub, to.conversation, event_id)
 
     async def delivered(self, to: Address, answer_id: str) -> str | None:

@@ -6,6 +6,7 @@ on the server. Does not read the store.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,7 @@ def reply_view(reply: Reply, answer_id: str) -> dict[str, Any]:
         "html": _answer_html(reply.text, reply.citations),
         "text": reply.text,
         "outcome": reply.outcome.value,
+        "curated": reply.composer == "curated",
         "lang": reply.lang,
         "citations": [_citation_view(citation) for citation in reply.citations],
         "suggestions": list(reply.suggestions),
@@ -42,6 +44,17 @@ def exchange_view(exchange: Exchange, voter: str) -> dict[str, Any]:
         "at": exchange.at.isoformat(),
         "reply": reply,
         "vote": vote_view(vote) if vote else None,
+    }
+
+
+def staff_view(event_id: str, at: datetime, reply: Reply) -> dict[str, Any]:
+    """Return what somebody of the staff wrote: an exchange without a question."""
+    return {
+        "event_id": event_id,
+        "text": "",
+        "at": at.isoformat(),
+        "reply": reply_view(reply, event_id),
+        "vote": None,
     }
 
 

@@ -22,11 +22,12 @@ from sqlmodel import SQLModel
 from bot.cli.console import err
 from bot.config import DatabaseSettings, Settings
 from bot.tables import MessageState, SendState, answer_values
-from bot.tables.review import Role
+from bot.tables.review import CaseState, Role
 from bot.types import Outcome, Question, Reply
 from knowledge.types import Audience
 
 if TYPE_CHECKING:
+    from bot.accounts import Member
     from bot.cli.wiring import Answering
     from bot.store import Store
 
@@ -115,8 +116,37 @@ async def fill(store: Store, made: Answering) -> None:
 
     accounts, password = Accounts(store.database), secrets.token_urlsafe(9)
     await accounts.add("demo", password, Role.ADMIN, Audience.INTERNAL, "demo")
-    await accounts.add("rita", secrets.token_urlsafe(12), Role.REVIEWER, Audience.INTERNAL, "demo")
+    rita = await accounts.add(
+        "rita", secrets.token_urlsafe(12), Role.REVIEWER, Audience.INTERNAL, "demo"
+    )
+    await _review(store, made, rita)
     err.print(f"Log in to the console as demo, password {password}", markup=False)
+
+
+async def _review(store: Store, made: Answering, rita: Member) -> None:
+    """Let a reviewer have decided the older half, and corrected one answer for everybody."""
+    from bot.cases import Cases
+    from bot.filing import Filing
+    from bot.review import Fault, Judgement, Review
+
+    if made.curated is None:
+        return
+    await Filing(store.database, made.embedder).catch_up()
+    review, cases = Review(store.database, made.curated), Cases(store.database)
+    groups = await cases.queue(CaseState.OPEN, rita.audiences, limit=400)
+    settled = ("left-handed", "firefighters")
+    old = datetime.now(UTC) - timedelta(days=9)
+    faults = (Fault.GAP, Fault.WORDING, Fault.RETRIEVAL, Fault.SHOULD_ANSWER, Fault.GAP)
+    for number, row in enumerate(row for group in groups for row in group):
+        if any(word in row["question"] for word in settled) or row["asked"] > old:
+            continue
+        right = row["outcome"] is Outcome.ANSWERED and number % 3
+        wrong = Judgement("wrong", faults[number % len(faults)])
+        await review.judge([row["answer_id"]], Judgement("right") if right else wrong, rita)
+    same = [row for group in groups for row in group if "firefighters" in row["question"]]
+    text = "Yes: firefighters get **5 % off** every bike, in all our stores. Bring your card."
+    given = Judgement("wrong", Fault.GAP, text)
+    await review.correct([row["answer_id"] for row in same], given, rita)
 
 
 class _Nowhere:

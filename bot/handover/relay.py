@@ -127,10 +127,10 @@ class Relay:
             return
         detail, row = await insist(self._lines.to_person, line)
         to = Address(handover.channel, handover.conversation, detail)
-        await self._to_people.deliver(Parcel(key, key, to, _reply(row), line.state))
+        await self._to_people.deliver(Parcel(key, key, to, to_person(row), line.state))
 
 
-def _reply(row: rows.Row) -> Reply:
+def to_person(row: rows.Row) -> Reply:
     """What the person is shown."""
     if row.kind is LineKind.NOTICE:
         return Reply(notices.RESOLVED, Outcome.HANDED)

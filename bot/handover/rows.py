@@ -247,6 +247,29 @@ def staff_messages(connection: Connection, handover_id: str) -> list[Row]:
     ]
 
 
+def lines_to_person(connection: Connection, channel: str, conversation: str) -> list[Row]:
+    """What a person was told by staff, and that the bot is back: with its line, in order."""
+    columns: list[sa.ColumnElement[Any]] = [
+        _line.c.id,
+        _line.c.kind,
+        _line.c.changed,
+        _staff.c.name,
+        _staff.c.text.label("staff_text"),
+        _staff.c.at,
+    ]
+    return [
+        *connection.execute(
+            sa.select(*columns)
+            .join(_handover, _handover.c.id == _line.c.handover_id)
+            .join(_conversation, _conversation.c.id == _handover.c.conversation_id)
+            .join(_staff, _staff.c.id == _line.c.staff_id, isouter=True)
+            .where(_conversation.c.channel == channel, _conversation.c.key == conversation)
+            .where(_line.c.target == "")
+            .order_by(_line.c.id)
+        )
+    ]
+
+
 def suggestions(connection: Connection, state: SuggestionState, limit: int) -> Sequence[Row]:
     """Suggestions in a state, the newest first."""
     shown = ("id", "question", "text", "author", "audience", "state", "at")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy.engine import Connection
@@ -23,7 +24,7 @@ from bot.database import Database
 from bot.errors import NotAllowed, NotFound
 from bot.handover import rows
 from bot.handover.nouns import Desk, Handover, StaffMessage, Suggestion
-from bot.handover.relay import Relay
+from bot.handover.relay import STAFF, Relay, to_person
 from bot.journal import settle
 from bot.tables import HandoverState, LineKind, SendState, SuggestionState
 from bot.types import Actor, Channel, Outcome, Reply, Turn
@@ -226,6 +227,18 @@ class Handovers:
                 )
                 for one in rows.staff_messages(session.connection(), handover_id)
             ]
+
+        return await self._database.read(read)
+
+    async def told(self, channel: str, conversation: str) -> list[tuple[str, datetime, Reply]]:
+        """What staff told a person, as their channel was given it: its id, when, the text.
+
+        For a channel whose pages are drawn anew, such as the chat page.
+        """
+
+        def read(session: Session) -> list[tuple[str, datetime, Reply]]:
+            lines = rows.lines_to_person(session.connection(), channel, conversation)
+            return [(f"{STAFF}{one.id}", one.at or one.changed, to_person(one)) for one in lines]
 
         return await self._database.read(read)
 

@@ -52,7 +52,16 @@ async def test_a_question_is_taken_in_streamed_answered_and_kept(tmp_path: Path)
 async def test_what_only_reviewers_may_know_is_not_sent_to_the_page(door: Desk) -> None:
     async with Visitor(door) as ann:
         reply = await ann.answered("hello")
-        shown = {"answer_id", "html", "text", "outcome", "lang", "citations", "suggestions"}
+        shown = {
+            "answer_id",
+            "html",
+            "text",
+            "outcome",
+            "lang",
+            "citations",
+            "suggestions",
+            "curated",
+        }
         assert set(reply) == shown
 
 

@@ -30,6 +30,8 @@ export class Exchange {
     const byline = make("div", { class: "byline" }, mark, make("h3", {}, TITLE), this.status, this.tag);
     this.answer = make("div", { class: "answer", "aria-busy": "true" }, byline, this.prose, this.after);
     this.answer.hidden = true;
+    // What staff write comes without a question of its own.
+    this.staff = text === "" && key.startsWith("staff-");
     this.element = make(
       "article",
       { class: "exchange" },
@@ -42,6 +44,10 @@ export class Exchange {
       ),
       this.answer,
     );
+    if (this.staff) {
+      this.element.querySelector(".asked").hidden = true;
+      byline.querySelector("h3").textContent = "Our team";
+    }
     this.element.addEventListener("click", (event) => this.clicked(event));
   }
 
@@ -56,8 +62,8 @@ export class Exchange {
 
   /** The server has it. */
   accepted() {
-    this.note.replaceChildren();
     if (this.reply !== null) return;
+    this.note.replaceChildren();
     this.answer.hidden = false;
     if (!this.status.textContent) this.working("One moment…");
   }
@@ -101,6 +107,11 @@ export class Exchange {
     for (const chip of this.prose.querySelectorAll("button.cite")) {
       chip.setAttribute("aria-haspopup", "dialog");
     }
+    if (reply.outcome === "handed" && !reply.text) {
+      // A person of the team has it; their reply comes as a message of its own.
+      this.answer.hidden = true;
+      this.waiting("Sent to our team.");
+    }
     this.feedback = new Feedback(reply, vote);
     this.after.replaceChildren(...this.tail(reply));
     this.answer.setAttribute("aria-busy", "false");
@@ -108,13 +119,13 @@ export class Exchange {
 
   tail(reply) {
     const parts = [];
-    this.tag.textContent = TAGS[reply.outcome] ?? "";
+    this.tag.textContent = reply.curated ? "Written by our team" : (TAGS[reply.outcome] ?? "");
     this.tag.hidden = !this.tag.textContent;
     if (reply.outcome === "busy" || reply.outcome === "failed") parts.push(again());
     // An abstention names the nearest pages itself; it rests on none of them.
     if (reply.citations.length && reply.outcome !== "abstained") parts.push(this.sources(reply.citations));
     if (reply.suggestions.length) parts.push(this.suggestions(reply.suggestions));
-    if (reply.text.trim()) {
+    if (reply.text.trim() && reply.outcome !== "handed") {
       this.feedback.bar.prepend(this.copyButton());
       parts.push(this.feedback.element);
     }

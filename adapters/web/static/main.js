@@ -99,7 +99,8 @@ function snapshot({ exchanges: shown, live }) {
   const known = new Set(shown.map(({ event_id }) => keyOf(event_id)));
   for (const [key, exchange] of [...exchanges]) {
     // Gone with the conversation, unless it is still to be sent or waits for a person.
-    if (!known.has(key) && !outbox.has(key) && exchange.answer.hidden === false) remove(key);
+    const answered = exchange.reply !== null || !exchange.answer.hidden;
+    if (!known.has(key) && !outbox.has(key) && answered) remove(key);
   }
   for (const { event_id, text, reply, vote: mine } of shown) {
     const key = keyOf(event_id);
@@ -132,6 +133,7 @@ function partial(state) {
 
 function final({ event_id, reply }) {
   const key = keyOf(event_id);
+  if (key.startsWith("staff-")) place(key, "");
   known(key, () => update(key, (exchange) => exchange.final(reply)));
 }
 
