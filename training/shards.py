@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -214,16 +214,6 @@ class Windows:
         return np.stack(
             [self.window(self._at(position)) for position in range(first, first + size)]
         )
-
-    def in_order(self, size: int) -> Iterator[npt.NDArray[np.int64]]:
-        """All windows once, in the order of the text, up to `size` at a time."""
-        for start in range(0, self._count, size):
-            numbers = range(start, min(start + size, self._count))
-            yield np.stack([self.window(number) for number in numbers])
-
-    def epochs(self, windows: int) -> float:
-        """How often the data has been seen after so many windows."""
-        return windows / self._count
 
     def _at(self, position: int) -> int:
         epoch, place = divmod(position, self._count)
