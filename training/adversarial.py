@@ -28,7 +28,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from bot.critic import TERMS, Critic, chance
+from knowledge.types import Passage
 from training.fit_search import auc, calibration_error, fit_logistic
 from training.generation_metrics import bare, distinct, self_bleu
 from training.grounded import Example
@@ -111,11 +112,12 @@ class Judged:
 
 def evidence(critic: Critic, example: Example, text: str) -> FloatArray:
     """What the critic sees of one answer to an example."""
-    return critic.evidence(example.question, text, [_whole(one) for one in example.passages])
+    return critic.evidence(example.question, text, [whole(one) for one in example.passages])
 
 
-def _whole(passage: Any) -> str:  # noqa: ANN401 - a Passage; spelled in `knowledge.types`
-    return f"{passage.question}\n{passage.text}" if passage.question else str(passage.text)
+def whole(passage: Passage) -> str:
+    """What the critic reads of a passage: an FAQ entry with its question."""
+    return f"{passage.question}\n{passage.text}" if passage.question else passage.text
 
 
 def fit(judged: Sequence[Judged], l2: float) -> dict[str, float]:

@@ -86,7 +86,9 @@ def make_tuned(root: Path) -> Tuned:
     """Tune a blank model for `STEPS` steps: a quarter of a minute of one core."""
     taught, unseen = lessons("train", 2500), lessons("valid", 120)[:40]
     base = make_base(root / "base", taught)
-    told = write(root / "grounded", {"train": taught, "valid": unseen}, seed=0)
+    told = write(
+        root / "grounded", {"train": taught, "valid": unseen, "test": lessons("test", 200)}, seed=0
+    )
     order = sft.Order(plan=PLAN)
     result = sft.tune(base, taught, unseen, order, root / "work", device="cpu")
     folder = root / "tuned"
