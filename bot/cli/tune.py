@@ -40,7 +40,7 @@ def ground(
 ) -> None:
     """Make grounded tuning data: passages and a question in, a cited answer or a refusal out.
 
-    Example: `deskhand train ground --out grounded/ --data ../shared/data`
+    Example: `deskhand train ground --out grounded/ --data data/`
     """
     from training import grounded
     from training.grounded_sources import read_all
