@@ -12,7 +12,6 @@ closes and completes them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,7 @@ from adapters.slack.render import (
     streamable,
     to_mrkdwn,
 )
+from adapters.slack.signs import LOOK_S, NOT_HERE, Signs
 from bot.handover import from_staff
 from bot.notes import Notes
 from bot.types import Address, Outcome, Reply
@@ -40,19 +40,7 @@ ANSWER = "deskhand_answer"  # metadata's event types
 FLUSH_S = 1.0  # appendStream is Tier 4
 EDIT_S = 2.0  # chat.update is Tier 3
 STREAM_S = 270.0  # Slack closes a stream after about 300 s
-STATUS_S = 90.0  # a status vanishes after 120 s
-STATUS_CHARS = 100
-MOST_STATUS_S = 900.0
 LAST_CALL_S = 5.0
-_NO_STREAMS = {
-    "channel_type_not_supported",
-    "feature_not_enabled",
-    "method_deprecated",
-    "method_not_supported_for_channel_type",
-    "missing_scope",
-    "not_allowed_token_type",
-    "unknown_method",
-}
 _CLOSED = {"message_not_in_streaming_state", "stopped_by_user"}
 _GONE = {"message_not_found", "cant_update_message", "edit_window_closed"}
 _TOO_MUCH = {
@@ -124,10 +112,9 @@ class SlackDelivery:
         self._told = from_staff(event_id)  # nobody waits for it, so it needs no sign of life
         self._follow = follow
         self._text = ""
-        self._said = ""
         self._news = asyncio.Event()
-        self._ending = asyncio.Event()
-        self._session_open = False
+        self._signs = Signs(shop.api, shop.now, self._at["channel"], self._at.get("thread", ""))
+        self._ending = self._signs.ending
         self._after = "active"  # what the session becomes when the reply is shown
         self._draft = _Draft()
         self._noted = False
@@ -144,6 +131,14 @@ class SlackDelivery:
     def _threaded(self) -> bool:
         return bool(self._at.get("thread")) and "private" not in self._at
 
+    def _seen(self) -> bool:
+        return bool(self._draft.ts)
+
+    @property
+    def _cut_off(self) -> bool:
+        """True if there was a stream, and it ended before the answer did."""
+        return self._seen() and not self._draft.streaming
+
     # While the answer is made
 
     async def begin(self, left: Left | None) -> None:
@@ -155,80 +150,41 @@ class SlackDelivery:
                 self._draft.ts = await self._orphan()
         if not self._threaded or self._told:
             return
-        self._tasks.append(asyncio.create_task(self._keep_status()))
+        self._tasks.append(asyncio.create_task(self._signs.keep(self._seen)))
         if self._shop.stream and left is None:
             self._tasks.append(asyncio.create_task(self._show()))
 
     async def status(self, text: str) -> None:
-        """Say what is being done, in the line under the thread; Slack puts our name before it."""
-        self._said = f"is {text[:1].lower()}{text[1:STATUS_CHARS]}"
+        """Say what is being done, in the line under the thread."""
+        self._signs.say(text)
 
     async def append(self, delta: str) -> None:
         """Hand over more text; it appears when its turn comes."""
         self._text += delta
         self._news.set()
 
-    async def _keep_status(self) -> None:
-        """Show the newest status at once, and again before it vanishes."""
-        shown, since, began = None, 0.0, self._shop.now()
-        while self._shop.now() - began < MOST_STATUS_S and not self._draft.ts:
-            said = self._said or "is looking that up…"
-            if said != shown or self._shop.now() - since > STATUS_S:
-                first, shown, since = shown is None, said, self._shop.now()
-                await self._try(
-                    "assistant.threads.setStatus",
-                    channel_id=self._at["channel"],
-                    thread_ts=self._at["thread"],
-                    status=said,
-                )
-                if first and not self._ending.is_set():
-                    self._session_open = await self._session("processing")
-            if await self._ended_within(0.25):
-                return
-
-    async def _ended_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._ending.wait()
-        return self._ending.is_set()
-
-    async def _session(self, status: str) -> bool:
-        """Set the state that brings the Stop button; False where the workspace has none."""
-        return await self._try(
-            "agents.sessions.setStatus",
-            channel_id=self._at["channel"],
-            thread_ts=self._at["thread"],
-            status=status,
-        )
-
-    async def _try(self, method: str, **args: Any) -> bool:  # noqa: ANN401 - each method's own
-        """Make a call whose failure costs nothing; one that never works is not made again."""
-        if method in self._shop.api.latched:
-            return False
-        try:
-            await self._shop.api.call(method, **args)
-        except SlackError as problem:
-            if problem.code in _NO_STREAMS:
-                self._shop.api.latched.add(method)
-            log.info("a sign of life was not shown", error=problem.message)
-            return False
-        return True
-
     async def _show(self) -> None:
         """Bring text to the screen as it comes, until told to end."""
         try:
             if "chat.startStream" not in self._shop.api.latched:
                 await self._stream()
-            if "chat.startStream" in self._shop.api.latched:
+            if "chat.startStream" in self._shop.api.latched or self._cut_off:
                 await self._edit()
         except SlackError as problem:
             # What is on the screen now is completed, or replaced, by `finish`.
             log.info("the answer is not shown while it is made", error=problem.message)
 
     async def _next(self) -> str:
-        """More Markdown than is on the screen; nothing when there will be no more."""
-        while not self._ending.is_set():
-            await self._news.wait()
+        """More Markdown than is on the screen.
+
+        Nothing when there will be no more, or when a stream has been open for too long.
+        """
+        while not self._ending.is_set() and not self._old:
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
             self._news.clear()
             ready = streamable(self._text, self._follow)
             if len(ready) > len(self._draft.sent) and ready.startswith(self._draft.sent):
@@ -256,18 +212,36 @@ class SlackDelivery:
         try:
             await self._start(ready[:PIECE_CHARS])
         except SlackError as problem:
-            if problem.code in _NO_STREAMS:
+            if problem.code in NOT_HERE:
                 self._shop.api.latched.add("chat.startStream")
                 self._news.set()
                 return
             raise
         await self._note(self._draft.ts)
-        while self._draft.streaming and self._shop.now() - self._draft.opened < STREAM_S:
-            if await self._ended_within(self._shop.flush_s):
+        while self._draft.streaming and not self._old:
+            if await self._signs.ended_within(self._shop.flush_s):
                 return
             ready = await self._next()
             if ready and self._shop.api.appends.take():
                 await self._append(ready)
+        if self._draft.streaming:
+            await self._cut()
+
+    @property
+    def _old(self) -> bool:
+        """True if Slack is about to close the stream."""
+        draft = self._draft
+        return draft.streaming and self._shop.now() - draft.opened >= STREAM_S
+
+    async def _cut(self) -> None:
+        """End the stream before Slack does; the answer goes on as edits of its message."""
+        self._draft.streaming = False
+        try:
+            await self._show_call("chat.stopStream", ts=self._draft.ts)
+        except SlackError as problem:
+            if problem.code not in _CLOSED:
+                raise
+        self._news.set()
 
     async def _start(self, ready: str) -> None:
         args = {"thread_ts": self._at["thread"], "markdown_text": ready}
@@ -289,7 +263,7 @@ class SlackDelivery:
             await self._show_call("chat.appendStream", ts=draft.ts, markdown_text=more)
         except SlackError as problem:
             if problem.code == "ratelimited":
-                await self._ended_within(problem.retry_after)
+                await self._signs.ended_within(problem.retry_after)
                 return
             draft.streaming = False
             if problem.code == "stopped_by_user":
@@ -304,17 +278,20 @@ class SlackDelivery:
         while ready := await self._next():
             text = f"{to_mrkdwn(parse(ready), self._follow)[:TEXT_CHARS]} …"
             try:
-                await self._edit_once(text)
+                await self._edit_once(ready, text)
                 self._draft.sent = ready
             except SlackError as problem:
                 if problem.code != "ratelimited":
                     raise
-                await self._ended_within(problem.retry_after)
-            await self._ended_within(self._shop.edit_s)
+                await self._signs.ended_within(problem.retry_after)
+            await self._signs.ended_within(self._shop.edit_s)
 
-    async def _edit_once(self, text: str) -> None:
+    async def _edit_once(self, ready: str, text: str) -> None:
         if self._draft.ts:
-            await self._show_call("chat.update", ts=self._draft.ts, text=text)
+            # What was streamed lies in a block, so it is replaced by one.
+            was = [{"type": "markdown", "text": f"{ready[:PIECE_CHARS]} …"}]
+            blocks = {"blocks": was} if self._draft.opened else {}
+            await self._show_call("chat.update", ts=self._draft.ts, text=text, **blocks)
             return
         await self._note("")
         data = await self._show_call(
@@ -400,7 +377,7 @@ class SlackDelivery:
         draft = self._draft
         fits = not draft.unsure and part.markdown.startswith(draft.sent)
         args: dict[str, Any] = {"channel": self._at["channel"], "ts": draft.ts}
-        if self._session_open:
+        if self._signs.session_open:
             args["session_status"] = self._after
         if fits:
             rest = part.markdown[len(draft.sent) :]
@@ -413,7 +390,7 @@ class SlackDelivery:
                 raise
             fits = False
         else:
-            self._session_open = False
+            self._signs.session_open = False
         draft.streaming = False
         return fits
 
@@ -463,16 +440,15 @@ class SlackDelivery:
         if self._draft.ts:
             where = {"channel": self._at["channel"], "ts": self._draft.ts}
             if self._draft.streaming:
-                await self._try("chat.stopStream", **where)
-            await self._try("chat.delete", **where)
+                await self._signs.attempt("chat.stopStream", **where)
+            await self._signs.attempt("chat.delete", **where)
         await self.settle()
         return ""
 
     async def settle(self) -> None:
         """Tidy up: the reply is on the screen, or shall not be."""
         await self.close()
-        if self._session_open:
-            self._session_open = not await self._session(self._after)
+        await self._signs.close(self._after)
         if self._noted:
             await self._shop.notes.drop(self._key)
             self._noted = False

@@ -91,7 +91,7 @@ async def test_a_stream_that_slack_has_closed_is_completed_by_editing_it(
         script.gate.set()
         (answer,) = await desk.answers(asked.channel, asked.ts)
         assert answer.shown == "".join(LONG).strip()
-        assert answer.edits == 1
+        assert answer.edits >= 1
     assert slack.refused() == []
 
 
