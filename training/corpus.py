@@ -217,7 +217,8 @@ def _own(paths: Sequence[Path]) -> Iterator[Document]:
 def _add_lessons(corpus: Corpus, data: Path, size: float, seed: int) -> None:
     """Add `size` bytes of grounded questions and answers, split by the rule of their own."""
     counts = corpus.counts["lessons"] = Counter()
-    corpus.licences["lessons"] = "questions answered from passages, see training.grounded"
+    theirs = ", ".join(sorted(set(grounded_sources.LICENCES.values())))
+    corpus.licences["lessons"] = f"questions answered from passages (training.grounded), {theirs}"
     known = [*grounded_sources.read_all(data), *grounded_written.companies(WRITTEN)]
     splits: tuple[tuple[grounded.Split, list[Document], float], ...] = (
         ("train", corpus.train, size),

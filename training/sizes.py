@@ -60,12 +60,21 @@ class Size:
 
 
 _ALL = (
-    Size("tiny", 768, 96, 2, 4, 2, 256, 128, 8, 0, 1e-2, 1),
-    Size("small", 8192, 320, 5, 10, 2, 864, 768, 3, 0, 4e-3, 24),
-    Size("starter", 12288, 512, 8, 8, 2, 1408, 2048, 64, 16, 3e-3, 400),
-)
+    Size(
+        name="tiny", vocabulary=768, hidden=96, layers=2, heads=4, kv_heads=2,
+        inner=256, context=128, windows=8, micro=0, lr=1e-2, megabytes=1,
+    ),
+    Size(
+        name="small", vocabulary=8192, hidden=320, layers=5, heads=10, kv_heads=2,
+        inner=864, context=768, windows=3, micro=0, lr=4e-3, megabytes=24,
+    ),
+    Size(
+        name="starter", vocabulary=12288, hidden=512, layers=8, heads=8, kv_heads=2,
+        inner=1408, context=2048, windows=64, micro=16, lr=3e-3, megabytes=400,
+    ),
+)  # fmt: skip
 SIZES = {size.name: size for size in _ALL}
-"""tiny: about 0.2 million weights; small: 8 million; starter: 29 million."""
+"""tiny: about 0.3 million weights; small: 8 million; starter: 29 million."""
 
 
 def size_of(name: str) -> Size:

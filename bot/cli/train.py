@@ -40,8 +40,10 @@ def pretrain(  # noqa: PLR0913, PLR0917 - each is an option of the command
     megabytes: Annotated[float, typer.Option(min=0, help="Public text; 0 is the size's own.")] = 0,
     lr: Annotated[float, typer.Option(min=0, help="Learning rate; 0 is the size's own.")] = 0,
     warmup: Annotated[int, typer.Option(min=1, help="Steps of warm-up.")] = 20,
-    optimizer: Annotated[str, typer.Option(help="muon or adamw.")] = "muon",
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    optimizer: Annotated[
+        Literal["muon", "adamw"], typer.Option(help="See docs/model.md.")
+    ] = "muon",
+    device: Annotated[Literal["auto", "cpu"], typer.Option(help="auto takes a GPU.")] = "auto",
     seed: Annotated[int, typer.Option(help="Decides the weights and every order.")] = 0,
 ) -> None:
     """Train a Transformer from raw text; the same command goes on with an interrupted run.
@@ -59,15 +61,12 @@ def pretrain(  # noqa: PLR0913, PLR0917 - each is an option of the command
     from training.sizes import size_of
 
     shape = size_of(size)
-    if optimizer not in ("muon", "adamw"):
-        raise ConfigError(f"There is no optimizer {optimizer!r}.", "Use muon or adamw.")
-    kind: Literal["muon", "adamw"] = "muon" if optimizer == "muon" else "adamw"
     if steps is not None and minutes is not None:
         raise ConfigError("Give --steps or --minutes, not both.")
     plan = Plan(
         steps=steps,
         minutes=minutes,
-        optimizer=kind,
+        optimizer=optimizer,
         lr=lr or shape.lr,
         warmup=warmup,
         micro=shape.micro,
