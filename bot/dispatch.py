@@ -106,13 +106,16 @@ class _Load:
 
     people: Counter[Person] = field(default_factory=Counter)  # unanswered messages
     channels: Counter[str] = field(default_factory=Counter)  # undelivered replies
+    everybody: int = 0  # the sum of `people`, which is asked for with every message
 
     def add(self, person: Person) -> None:
         self.people[person] += 1
+        self.everybody += 1
         metrics.WAITING.inc()
 
     def remove(self, person: Person) -> None:
         self.people[person] -= 1
+        self.everybody -= 1
         if not self.people[person]:
             del self.people[person]
         metrics.WAITING.dec()
@@ -244,7 +247,7 @@ class Dispatcher:
         waiting = self._load.people[person]
         if waiting >= self._limits.waiting_per_actor:
             return Busy(*_filled(notices.REFUSED_ACTOR, waiting=waiting))
-        if self._load.people.total() >= self._limits.waiting:
+        if self._load.everybody >= self._limits.waiting:
             return Busy(*notices.REFUSED_FULL)
         if self._load.channels[channel] >= self._limits.waiting:
             return Busy(*_filled(notices.REFUSED_CHANNEL, channel=channel))

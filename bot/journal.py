@@ -66,21 +66,24 @@ class Unfinished:
 _FIND_MESSAGE = sa.select(_message.c.id, _message.c.state).where(
     _message.c.event_id == sa.bindparam("event_id", type_=_message.c.event_id.type)
 )
-_ADD_CONVERSATION = sa.insert(_conversation)
-_TOUCH_CONVERSATION = (
-    sa.update(_conversation)
-    .where(
-        _conversation.c.channel == sa.bindparam("door"), _conversation.c.key == sa.bindparam("talk")
+
+
+def _touch(insert: Any) -> Any:  # noqa: ANN401 - of either dialect, which share no base
+    """Add a conversation, or note that somebody spoke there; returns its id."""
+    new = insert(_conversation)
+    later = sa.case(
+        (_conversation.c.last < new.excluded.last, new.excluded.last), else_=_conversation.c.last
     )
-    .values(
-        last=sa.case(
-            (_conversation.c.last < sa.bindparam("moment"), sa.bindparam("moment")),
-            else_=_conversation.c.last,
-        ),
-        audience=sa.bindparam("reader"),
-    )
-    .returning(_conversation.c.id)
-)
+    return new.on_conflict_do_update(
+        index_elements=["channel", "key"],
+        set_={"last": later, "audience": new.excluded.audience},
+    ).returning(_conversation.c.id)
+
+
+_TOUCH_CONVERSATION = {
+    "sqlite": _touch(sqlite.insert),
+    "postgresql": _touch(postgresql.insert),
+}
 _ADD_MESSAGE = {
     "sqlite": sqlite.insert(_message).on_conflict_do_nothing().returning(_message.c.id),
     "postgresql": postgresql.insert(_message).on_conflict_do_nothing().returning(_message.c.id),
@@ -265,15 +268,6 @@ def _take_in(connection: Connection, event: Event) -> TakenIn:
 
 
 def _conversation_of(connection: Connection, event: Event) -> int:
-    known = {
-        "door": event.address.channel,
-        "talk": event.address.conversation,
-        "moment": event.at,
-        "reader": event.actor.audience,
-    }
-    touched = connection.execute(_TOUCH_CONVERSATION, known).first()
-    if touched is not None:
-        return int(touched.id)
     conversation = {
         "channel": event.address.channel,
         "key": event.address.conversation,
@@ -281,8 +275,8 @@ def _conversation_of(connection: Connection, event: Event) -> int:
         "created": _now(),
         "last": event.at,
     }
-    key: Any = connection.execute(_ADD_CONVERSATION, conversation).inserted_primary_key
-    return int(key[0])
+    touched = _TOUCH_CONVERSATION[connection.dialect.name]
+    return int(connection.execute(touched, conversation).scalar_one())
 
 
 def settle(
