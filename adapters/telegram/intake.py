@@ -51,6 +51,7 @@ from bot.errors import Busy, Refused, StoreError, TooLarge
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Accept, Event
+from bot.writing.commands import is_command
 
 ALLOWED_UPDATES = (
     "message",
@@ -186,8 +187,14 @@ class Intake:
     async def _person(self, message: Message) -> asyncio.Future[None] | None:
         one = said(message, self._me, self._parts.moves)
         given = command(message, self._me)
-        if given is not None and (await self._parts.commands.run(*given, one) or not one.private):
-            return None
+        if given is not None:
+            if await self._parts.commands.run(*given, one):
+                return None
+            if is_command(one.text):  # the bot's own, which is a question to it
+                await self._ask(one)
+                return None
+            if not one.private:
+                return None
         return await self._spoken(message, one)
 
     async def _spoken(self, message: Message, one: Said) -> asyncio.Future[None] | None:

@@ -169,8 +169,10 @@ def words(message: Message, me: Identity) -> str:
     kept, at = "", 0
     encoded = text.encode("utf-16-le", "surrogatepass")
     for entity in _entities(message):
-        if _is_me(entity, text, me) and entity.type != "bot_command":
-            kept += encoded[2 * at : 2 * entity.offset].decode("utf-16-le", "replace")
+        if _is_me(entity, text, me):
+            shown = entity.extract_from(text) if entity.type == "bot_command" else ""
+            named = utf16(shown.partition("@")[0])  # of a command its own name stays
+            kept += encoded[2 * at : 2 * (entity.offset + named)].decode("utf-16-le", "replace")
             at = entity.offset + entity.length
     kept += encoded[2 * at :].decode("utf-16-le", "replace")
     return kept.strip()

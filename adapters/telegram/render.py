@@ -191,7 +191,8 @@ def _columns(rows: list[list[str]]) -> str:
 
 def _bare(rendered: str) -> str:
     """The words alone, in which no address is live either."""
-    return visible(rendered).replace("://", f":{_JOINER}//") or "…"
+    words = visible(rendered).replace("://", f":{_JOINER}//")
+    return words if words.strip() else "…"
 
 
 # Messages
@@ -226,7 +227,7 @@ def pieces(reply: Reply, language: str) -> list[Piece]:
     parts = split(whole, PIECE, made.length) or [Document((Paragraph((Text("…"),)),))]
     shown = [made.document(part) for part in parts]
     return [
-        Piece(part, text or "…", _bare(text), index, len(parts))
+        Piece(part, text if visible(text).strip() else "…", _bare(text), index, len(parts))
         for index, (part, text) in enumerate(zip(parts, shown, strict=True))
     ]
 

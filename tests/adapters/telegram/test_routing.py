@@ -325,3 +325,15 @@ async def test_who_asks_too_much_is_told_so_once(
     assert texts[1] == "Done."
     (told,) = telegram.world.chat(place.bob).by_bot
     assert told.text.startswith("That message is too long")
+
+
+async def test_writing_commands_for_staff_are_questions_to_the_bot(
+    telegram: FakeTelegram, tmp_path: Path, place: Place
+) -> None:
+    async with opened(telegram, tmp_path) as desk:
+        telegram.people.say(place.ann, place.group, "/draft@deskhand_bot a reply to Bob")
+        telegram.people.ask(place.ann, "/summarize this")
+        await desk.said(place.group)
+        await desk.said(place.ann)
+    asked = {one.text for one in desk.answerer.asked}
+    assert asked == {"/draft a reply to Bob", "/summarize this"}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,6 +71,15 @@ def settings(telegram: FakeTelegram, **more: Any) -> TelegramSettings:
     return TelegramSettings.model_validate({"token": TOKEN, "api_url": telegram.url} | more)
 
 
+@functools.cache
+def _new_database() -> bytes:
+    """An empty database, made once: the migrations take longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(Settings(home=Path(folder)).database_url)
+        store.database.abandon()
+        return (Path(folder) / "deskhand.db").read_bytes()
+
+
 @asynccontextmanager
 async def opened(
     telegram: FakeTelegram,
@@ -81,6 +92,9 @@ async def opened(
     **more: Any,
 ) -> AsyncIterator[Desk]:
     """Open the door on the database in `folder`, as the server does; over HTTP if told to."""
+    database = folder / "deskhand.db"
+    if not database.exists():
+        database.write_bytes(_new_database())
     over_http = more.get("mode") == "webhook"
     more |= {"webhook_secret": SECRET} if over_http else {}
     store = Store.open(Settings(home=folder).database_url, exclusive=True)
