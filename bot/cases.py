@@ -151,7 +151,7 @@ class Cases:
                 .where(_case.c.state != CaseState.CLEAR, _readable(audiences))
                 .group_by(_case.c.state)
             )
-            counted: dict[CaseState, int] = dict(session.connection().execute(query).tuples().all())
+            counted = {row[0]: int(row[1]) for row in session.connection().execute(query)}
             return {one: counted.get(one, 0) for one in CaseState if one is not CaseState.CLEAR}
 
         return await self._database.read(read)

@@ -159,7 +159,7 @@ class Figures:
                 .group_by(_case.c.fault)
                 .order_by(sa.func.count().desc())
             )
-            return dict(connection.execute(query).tuples().all())
+            return {row[0]: int(row[1]) for row in connection.execute(query)}
 
         return await self._database.read(read)
 

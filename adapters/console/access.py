@@ -102,11 +102,13 @@ async def _proven(request: Request, desk: Office, member: Member) -> None:
     if not length.isdecimal() or int(length) > UPLOAD + 10_000:
         raise Gate(413, f"A file has at most {UPLOAD // 1_000_000} MB.")
     given = request.headers.get("x-csrf", "")
-    if not given:
-        form = await request.form()
+    form = None if given else await request.form()
+    if form is not None:
         value = form.get("csrf", "")
         given = value if isinstance(value, str) else ""
     if not secrets.compare_digest(given.encode(), member.csrf.encode()):
+        if form is not None:
+            await form.close()
         raise Gate(403, "This form is too old.", "Reload the page and send it again.")
 
 

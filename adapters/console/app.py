@@ -21,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.console import dashboard, entrance, knowledge, live, people, queue, search
-from adapters.console.access import ForEverybody, Gate, Visitor, everybody
+from adapters.console.access import Gate, everybody
 from adapters.console.desk import Office
 from adapters.console.pages import HERE, go, is_piece, page
 from bot.errors import NotAllowed, NotFound, StoreError
@@ -33,6 +33,10 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     # htmx turns our server's answers into elements through this one policy: static/policy.js.
     "require-trusted-types-for 'script'; trusted-types default"
+)
+
+ROUTERS = tuple(
+    part.router for part in (entrance, queue, search, live, knowledge, dashboard, people)
 )
 
 _log = structlog.get_logger(__name__)
@@ -75,18 +79,20 @@ def create_console(desk: Office) -> FastAPI:
     for kind in (DeskhandError, HTTPException, RequestValidationError):
         app.add_exception_handler(kind, _problem)
 
-    @app.get("/", dependencies=[ForEverybody])
-    async def start(request: Request, member: Visitor) -> Response:
-        return go(request, "/console/queue" if member else "/console/login")
-
-    for part in (entrance, queue, search, live, knowledge, dashboard, people):
-        app.include_router(part.router)
-    for route in app.routes:
-        if isinstance(route, APIRoute) and role_of(route) is None and not is_open(route):
+    for router in ROUTERS:
+        app.include_router(router)
+    for route in routes():
+        if role_of(route) is None and not is_open(route):
             raise RuntimeError(f"the route {route.path} does not say who may use it")
     app.mount("/static", _Static(directory=HERE / "static"), name="static")
     app.add_middleware(Policy)
     return app
+
+
+def routes() -> list[APIRoute]:
+    """Every route of the console."""
+    found = (route for router in ROUTERS for route in router.routes)
+    return [route for route in found if isinstance(route, APIRoute)]
 
 
 def role_of(route: APIRoute) -> Role | None:

@@ -31,6 +31,12 @@ router = APIRouter()
 Text = Annotated[str, Form(max_length=300)]
 
 
+@router.get("/", dependencies=[ForEverybody])
+async def start(request: Request, member: Visitor) -> Response:
+    """To the queue, or to the login."""
+    return go(request, "/console/queue" if member else "/console/login")
+
+
 @router.get("/login", dependencies=[ForEverybody])
 async def login_page(request: Request, member: Visitor) -> Response:
     """Ask for name and password."""

@@ -243,17 +243,17 @@ async def upload(request: Request, desk: TheOffice, member: ATrainer) -> Respons
 
     The body is read here and not by the framework, so that it is read only for trainers.
     """
-    form = await request.form()
-    file, whose = form.get("file"), str(form.get("audience", ""))
-    if not isinstance(file, UploadFile) or not file.filename:
-        raise Gate(422, "Choose a file first.")
+    async with request.form() as form:
+        file, whose = form.get("file"), str(form.get("audience", ""))
+        if not isinstance(file, UploadFile) or not file.filename:
+            raise Gate(422, "Choose a file first.")
+        data = await file.read(UPLOAD + 1)
+        name = f"{SOURCE}/{_harmless(file.filename)}"
     audience = Audience.INTERNAL if whose == "internal" else Audience.CUSTOMER
     if audience not in member.audiences:
         raise NotFound("There is no such audience.")
-    data = await file.read(UPLOAD + 1)
     if len(data) > UPLOAD:
         raise Gate(413, f"A file has at most {UPLOAD // 1_000_000} MB.")
-    name = f"{SOURCE}/{_harmless(file.filename)}"
     passages = await asyncio.to_thread(read_upload, name, data, audience)
     readable = [one for one in passages if one.audience in member.audiences]
     key = request.app.state.drafts.put(member.name, name, readable)
