@@ -80,7 +80,10 @@ async def test_bots_systems_and_the_bots_own_posts_are_ignored(
         slack.people.say("USLACK", general, "A notice")
         slack.people.event({"type": "member_joined_channel", "user": ann, "channel": general},
                            "member_joined_channel")  # fmt: skip
-        slack.people.event({"type": "app_context_changed", "context": {}}, "app_context_changed")
+        seen = {"type": "slack#/types/channel_id", "value": general, "team_id": "T0DESK001"}
+        for context in ({}, {"entities": [seen]}):  # what somebody looks at is no question
+            changed = {"type": "app_context_changed", "context": context}
+            slack.people.event(changed, "app_context_changed")
         await desk.quiet(0)
         question = slack.people.say(ann, general, "Is this for you?")
         await desk.answers(general, question.ts)
