@@ -1,9 +1,10 @@
 """The engine against Hugging Face's `generate`: throughput, time to first token, pace.
 
-    python -m benchmarks.engine [--rounds 5] [--dtype float32] [--model FOLDER]
+    python -m benchmarks.engine [--rounds 5] [--dtype float32] [--engine-dtype auto]
 
-Both sides run the same weights in the same number format with the same number of threads; the
-rounds are interleaved, so that a busy machine slows both. The model is a Llama of 30 million
+Both sides run the same weights with the same number of threads, in the same number format unless
+`--engine-dtype` gives the engine another; the rounds are interleaved, so that a busy machine slows
+both. The model is a Llama of 30 million
 random weights unless a folder is given: speed does not depend on what the weights say. The
 engine's side includes HTTP, sampling, detokenising and streaming.
 """
@@ -163,7 +164,7 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
         raise SystemExit(supervisor.last_error)
     up = time.perf_counter() - began
     client, name = supervisor.engine, supervisor.model
-    names = ("ours", "ours_cpu", "theirs", "theirs_cpu", "raw", "idle", "busy")
+    names = ("ours", "ours_cpu", "theirs", "theirs_cpu", "raw", "idle", "busy", "alone")
     figures: dict[str, list[float]] = {key: [] for key in names}
     paces: list[float] = []
     number = 0
@@ -176,16 +177,23 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
         busy = await first_token(client, name, number + 40, STREAMS - 1)
         alone = await ask(client, name, number + 60)
         if round_:
-            values = (*ours, *theirs, raw, idle, busy)
+            values = (*ours, *theirs, raw, idle, busy, TOKENS / alone.total)
             for key, value in zip(figures, values, strict=True):
                 figures[key].append(value)
             paces += alone.gaps
     await supervisor.stop()
+    form = f"{args.dtype}, engine {settings.dtype}"
+    print(f"model {folder.name}, {form}, {threads} thread(s), {args.rounds} rounds\n")
+    report(figures, paces, up)
+
+
+def report(figures: dict[str, list[float]], paces: list[float], up: float) -> None:
+    """Print the table."""
+    single = [a / b for a, b in zip(figures["alone"], figures["theirs"], strict=True)]
     ratios, cpu_ratios = (
         [a / b for a, b in zip(figures[f"ours{kind}"], figures[f"theirs{kind}"], strict=True)]
         for kind in ("", "_cpu")
     )
-    print(f"model {folder.name}, {args.dtype}, {threads} thread(s), {args.rounds} rounds\n")
     print("| Figure | Median (range) |\n|---|---|")
     print(f"| {STREAMS} `generate` calls in a row | {spread(figures['theirs'], 'tokens/s')} |")
     print(f"| {STREAMS} answers at once, over HTTP | {spread(figures['ours'], 'tokens/s')} |")
@@ -193,6 +201,8 @@ async def measure(args: argparse.Namespace, folder: Path) -> None:
     print(f"| the same per CPU second, `generate` | {spread(figures['theirs_cpu'], 'tokens')} |")
     print(f"| the same per CPU second, engine | {spread(figures['ours_cpu'], 'tokens')} |")
     print(f"| ratio per CPU second | {spread(cpu_ratios, '×')} |")
+    print(f"| one answer alone, over HTTP | {spread(figures['alone'], 'tokens/s')} |")
+    print(f"| ratio to `generate` | {spread(single, '×')} |")
     print(f"| raw `generate` of one token | {spread(figures['raw'], 'ms', 1e3)} |")
     print(f"| time to first token, idle | {spread(figures['idle'], 'ms', 1e3)} |")
     busy_label = f"time to first token under {STREAMS - 1} other streams"

@@ -102,14 +102,15 @@ class Llama:
     def make_cache(self, slots: int, context: int) -> Cache:
         """Room for `slots` sequences of `context` tokens. On a CPU, memory is taken when used."""
         shape = (slots, context, 2 * self._kv_heads, self._head_size)
-        self._turn_to(context)
         return [_zeros(shape, self.dtype, self.device) for _ in self._layers]
 
     def _turn_to(self, context: int) -> None:
-        """Work out the angles of every position once.
+        """Work out the angles of so many positions, if that was not done yet.
 
         The sign of the rotation is put into the sines, so that rotating is one multiply-add.
         """
+        if context <= len(self._cos):
+            return
         positions = torch.arange(context, device=self.device).unsqueeze(0)
         cos, sin = self._rotary(torch.empty(0, dtype=self.dtype, device=self.device), positions)
         half = self._head_size // 2
@@ -122,6 +123,7 @@ class Llama:
         Pieces of one token come first, in the order of their slots, so that neighbours attend
         in one call; no two pieces share a slot.
         """
+        self._turn_to(cache[0].shape[1])
         plan = _Plan(pieces, cache[0].shape[1], self.device, self.dtype)
         cos, sin = self._cos[plan.positions], self._sin[plan.positions]
         x = F.embedding(plan.ids, self._embedding)
