@@ -134,13 +134,27 @@
 
   // Selecting in the list, and deciding for a group
 
+  const selected = new Set(); // outlives the list, which every step through it brings anew
+
+  function showSelected() {
+    const boxes = all(".select input");
+    const here = new Set(boxes.map((box) => box.value));
+    for (const value of selected) if (!here.has(value)) selected.delete(value);
+    for (const box of boxes) box.checked = selected.has(box.value);
+    const bulk = one("#bulk");
+    if (!bulk) return;
+    const ids = [...selected].join(",");
+    bulk.hidden = selected.size === 0;
+    bulk.elements.selected.value = ids;
+    one("#selected").textContent = ids.split(",").filter(Boolean).length;
+  }
+
   document.addEventListener("change", (event) => {
     if (event.target.closest(".select")) {
-      const chosen = all(".select input:checked").map((box) => box.value);
-      const bulk = one("#bulk");
-      bulk.hidden = chosen.length === 0;
-      bulk.elements.selected.value = chosen.join(",");
-      one("#selected").textContent = chosen.join(",").split(",").filter(Boolean).length;
+      const { value, checked } = event.target;
+      if (checked) selected.add(value);
+      else selected.delete(value);
+      showSelected();
     }
     if (event.target.id === "for-all") one("#others").disabled = !event.target.checked;
     if (event.target.closest("form[data-auto]")) event.target.closest("form").requestSubmit();
@@ -171,6 +185,7 @@
       list.scrollTop = scrolled;
       one("#cases .case.open")?.scrollIntoView({ block: "nearest" });
     }
+    showSelected();
     const said = one("#said");
     if (said) {
       toast(said.dataset.said, said.dataset.batch);
