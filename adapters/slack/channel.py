@@ -82,7 +82,7 @@ class SlackChannel:
         self._notes = Notes(store.database, NAME)
         self._spaces: Workspaces = spaces or Single(settings)
         call = caller(self._spaces)
-        self._votes = Votes(store, self._notes, call)
+        self._votes = Votes(store, self._notes, call, self._staffed)
         self._members = Members(settings, call)
         self._home = Home(call, store, starters, settings.name)
         self._cancel: Cancel | None = None
@@ -156,6 +156,9 @@ class SlackChannel:
             keeping.cancel()
             await self._intake.close()
 
+    def _staffed(self) -> bool:
+        return self._handovers is not None and self._handovers.staffed
+
     def routes(self) -> list[Route]:
         """What the web server serves for Slack."""
         found = [Route(PATH, self.http, methods=["POST"])]
@@ -193,7 +196,7 @@ class SlackChannel:
             self._stop_now,
             space.me.user,
             self._settings.stream,
-            staffed=self._handovers is not None and self._handovers.staffed,
+            staffed=self._staffed(),
             now=self._now,
             parts=self._parts,
         )

@@ -7,13 +7,14 @@ the thanks carry a button that takes the vote back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import structlog
 
 from adapters.slack.api import Call, SlackError
 from adapters.slack.places import NAME, actor_id, tenant
+from adapters.slack.render import human
 from bot.errors import NotFound
 from bot.notes import Notes
 from bot.store import AnswerRecord, Store
@@ -39,7 +40,11 @@ log = structlog.get_logger(__name__)
 class Votes:
     """Turns what people click into votes."""
 
-    def __init__(self, store: Store, notes: Notes, call: Call) -> None:
+    def __init__(
+        self, store: Store, notes: Notes, call: Call, staffed: Callable[[], bool] = lambda: False
+    ) -> None:
+        """`staffed`: whether somebody would hear a wish for a person."""
+        self._staffed = staffed
         self._store = store
         self._notes = notes
         self._call = call
@@ -156,9 +161,10 @@ class Votes:
             "value": answer_id,
             "text": {"type": "plain_text", "text": "Take it back"},
         }
+        buttons = [button] if up or not self._staffed() else [button, human(answer_id)]
         blocks = [
             {"type": "section", "text": {"type": "mrkdwn", "text": text}},
-            {"type": "actions", "elements": [button]},
+            {"type": "actions", "elements": buttons},
         ]
         args = {"channel": channel, "user": body["user"]["id"], "text": text, "blocks": blocks}
         thread = (body.get("message") or {}).get("thread_ts")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot import notices
+from bot.courier import Patience
 from bot.handover import HandoverState
 from bot.types import Outcome, Reply
 from tests.fakes.scripted import Script, ScriptedAnswerer
@@ -124,6 +125,18 @@ async def test_the_button_under_what_is_not_known_calls_a_person_once(
         assert len(slack.answers(asked.channel)) == 2
 
 
+async def test_a_thumb_down_offers_a_person(slack: FakeSlack, tmp_path: Path) -> None:
+    ann = slack.world.user("ann")
+    async with staffed(slack, tmp_path) as (desk, queue):
+        asked = slack.people.ask(ann, "Why?")
+        (answer,) = await desk.answers(asked.channel, asked.ts)
+        slack.people.click(ann, answer, "Not helpful")
+        (thanks,) = await slack.until(lambda: slack.world.ephemerals)
+        slack.people.click(ann, thanks, "Talk to a person")
+        card = await card_of(slack, queue)
+        assert "You said: Why?" in card.shown
+
+
 async def test_without_a_queue_there_is_no_button(slack: FakeSlack, tmp_path: Path) -> None:
     ann = slack.world.user("ann")
     answerer = ScriptedAnswerer({"Why?": Script(reply=UNKNOWN)})
@@ -186,7 +199,7 @@ async def test_what_slack_may_have_shown_is_looked_up_on_both_sides(
     slack: FakeSlack, tmp_path: Path, kind: str
 ) -> None:
     ann = slack.world.user("ann")
-    async with staffed(slack, tmp_path) as (_, queue):
+    async with staffed(slack, tmp_path, patience=Patience(longest_pause_s=0.2)) as (_, queue):
         slack.faults.append(Fault("chat.postMessage", kind, 503, times=2, after=1))
         asked = slack.people.ask(ann, "human")
         card = await card_of(slack, queue)

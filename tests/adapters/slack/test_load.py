@@ -12,7 +12,7 @@ from tests.fakes.slack import FakeSlack
 from tests.fakes.slack.desk import opened
 
 
-@pytest.mark.parametrize("people", [200, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("people", [60, pytest.param(1000, marks=pytest.mark.slow)])
 async def test_many_conversations_at_once_are_each_answered_once(
     slack: FakeSlack, tmp_path: Path, people: int
 ) -> None:
@@ -42,11 +42,11 @@ async def test_one_busy_channel_keeps_slacks_pace_and_every_answer(
     ann = slack.world.user("ann")
     general = slack.world.channel("general", ann)
     async with opened(slack, tmp_path, stream=False) as desk:
-        asked = [slack.people.mention(ann, general, f"Question {n}?") for n in range(9)]
+        asked = [slack.people.mention(ann, general, f"Question {n}?") for n in range(6)]
         for one in asked:
             await desk.answers(general, one.ts)
-        await desk.quiet(9)
-    assert len(slack.answers(general)) == 9
+        await desk.quiet(6)
+    assert len(slack.answers(general)) == 6
     assert [call for call in slack.calls if call.error == "ratelimited"] == []
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from adapters.slack.manifest import manifest
 from bot.config import SlackSettings
+from bot.errors import ConfigError
 from tests.fakes.slack.methods import METHODS
 from tests.fakes.slack.world import EVENTS, SCOPES
 
@@ -34,6 +37,18 @@ def test_texts_are_within_slacks_limits() -> None:
     assert len(made()["features"]["agent_view"]["agent_description"]) <= 300
     assert all(len(one["name"]) <= 24 for one in made()["features"]["shortcuts"])
     assert len(made()["features"]["slash_commands"][0]["description"]) <= 100
+
+
+def test_an_app_for_many_workspaces_has_an_address_to_come_back_to() -> None:
+    many = manifest(SlackSettings(), "https://help.example.com", many=True)
+    assert many["oauth_config"]["redirect_urls"] == [
+        "https://help.example.com/slack/oauth_redirect"
+    ]
+    assert many["settings"]["org_deploy_enabled"]
+    assert many["settings"]["token_rotation_enabled"]
+    assert "redirect_urls" not in made("https://help.example.com")["oauth_config"]
+    with pytest.raises(ConfigError, match="come back"):
+        manifest(SlackSettings(), many=True)
 
 
 def test_http_names_one_address_everywhere_and_socket_mode_none() -> None:

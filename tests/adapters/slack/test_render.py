@@ -90,7 +90,7 @@ bits = st.sampled_from(
 hostile = st.lists(bits, max_size=40).map("".join)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=hostile)
 def test_nothing_hostile_gets_through(text: str) -> None:
     for shown in (to_markdown(parse(text), follow), to_mrkdwn(parse(text), follow)):
@@ -102,7 +102,7 @@ def test_nothing_hostile_gets_through(text: str) -> None:
     assert not re.search(r"Text\(text=(?:'[^']*|\"[^\"]*)https://evil", read_again)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(text=st.lists(bits | st.just("word " * 300), max_size=60).map("".join))
 def test_every_piece_is_a_message_that_slack_takes(text: str) -> None:
     made = pieces(Reply(text, Outcome.ANSWERED, (SOURCE,)), "a" * 32)
