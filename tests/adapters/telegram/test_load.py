@@ -17,7 +17,7 @@ from bot.config import LimitSettings, Settings
 from bot.store import Store
 from bot.types import Question, Reply, Sink
 from tests.fakes.scripted import ScriptedAnswerer
-from tests.fakes.telegram import FakeTelegram, Fault
+from tests.fakes.telegram import FakeTelegram
 from tests.fakes.telegram.desk import opened
 
 ROOMY = LimitSettings(waiting=20_000, waiting_per_actor=1000, drain_s=0.5, workers=2)
@@ -103,25 +103,6 @@ async def test_one_busy_group_keeps_telegrams_pace_and_every_answer(
         await desk.quiet(4)
     assert [one.text for one in group.by_bot] == [f"You said: Question {n}?" for n in range(4)]
     assert [call for call in telegram.calls if call.status == 429] == []
-
-
-async def test_a_chat_that_must_wait_keeps_nobody_else_waiting(
-    telegram: FakeTelegram, tmp_path: Path
-) -> None:
-    ann, ben = telegram.world.user("ann"), telegram.world.user("ben")
-    telegram.faults.append(Fault("sendMessage", "flood", 3))
-    async with opened(telegram, tmp_path) as desk:
-        telegram.people.ask(ann, "First?")
-        await telegram.until(lambda: telegram.faults[0].hit)
-        telegram.people.ask(ben, "Second?")
-        await desk.said(ben)
-        assert telegram.world.chat(ann).by_bot == []
-        await desk.said(ann)
-    tried, again = [
-        call for call in telegram.called("sendMessage") if call.args["chat_id"] == ann.id
-    ]
-    assert again.at - tried.at >= 3
-    assert telegram.refused() == []
 
 
 async def test_a_quick_answer_takes_two_calls(telegram: FakeTelegram, tmp_path: Path) -> None:
