@@ -266,7 +266,7 @@ class TelegramDelivery:
         if self.quiet:
             return await self._withdraw()
         self._posted |= self._shop.parts.pop(answer_id, {})
-        made = pieces(reply, self._spot.lang)
+        made = await asyncio.to_thread(pieces, reply, self._spot.lang)
         try:
             for piece in made:
                 if piece.number not in self._posted:

@@ -15,6 +15,9 @@ from tests.fakes.telegram.client import client
 async def telegram(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FakeTelegram]:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
+    # Nearly as much at once as the server takes, so that chats with many messages wait less.
+    monkeypatch.setattr("adapters.telegram.api.BURST", 4)
+    monkeypatch.setattr("adapters.telegram.api.GROUP_BURST", 15)
     async with FakeTelegram() as fake:
         yield fake
 
