@@ -269,11 +269,10 @@ class Cases:
             recent = (datetime.now(UTC) - timedelta(days=90)).date().isoformat()
             for name in ("channel", "model", "lang", "reviewer", "composer"):
                 column = _case.c[name]
-                query = sa.select(column).where(
-                    _case.c.day >= recent, column != "", _readable(audiences)
-                )
-                found[name] = sorted(connection.scalars(query.distinct().limit(50)))
-            return found
+                found[name] = column
+            query = sa.select(*found.values()).where(_case.c.day >= recent, _readable(audiences))
+            rows = connection.execute(query.distinct().limit(2000)).all()
+            return {name: sorted({getattr(row, name) for row in rows} - {""}) for name in found}
 
         return await self._database.read(read)
 

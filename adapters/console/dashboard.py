@@ -34,15 +34,10 @@ async def dashboard(request: Request, desk: TheOffice, member: AViewer) -> Respo
     wanted = replace(wanted, since=since, until=day_of(wanted.until) or today.isoformat())
     await desk.filing.catch_up()
     figures, seen = desk.figures, member.audiences
-    summary, days, faults = await asyncio.gather(
-        figures.summary(wanted, seen), figures.days(wanted, seen), figures.faults(wanted, seen)
-    )
-    channels, models, langs = await asyncio.gather(
-        *(figures.parts(name, wanted, seen) for name in ("channel", "model", "lang"))
-    )
+    board = await figures.board(wanted, seen)
     gaps, choices = await asyncio.gather(figures.gaps(wanted, seen), desk.cases.choices(seen))
     query = wanted.query()
-    columns = _columns(days)
+    columns = _columns(board.days)
     return page(
         request,
         "dashboard.html",
@@ -50,12 +45,12 @@ async def dashboard(request: Request, desk: TheOffice, member: AViewer) -> Respo
         here="dashboard",
         wanted=wanted,
         query=query,
-        summary=summary,
+        summary=board.summary,
         days=columns,
-        channels=channels,
-        models=models,
-        langs=langs,
-        faults=[(fault_name(name), count, name) for name, count in faults.items()],
+        channels=board.channels,
+        models=board.models,
+        langs=board.langs,
+        faults=[(fault_name(name), count, name) for name, count in board.faults.items()],
         gaps=gaps,
         choices=choices,
         definitions=DEFINITIONS,
@@ -86,13 +81,13 @@ async def dashboard(request: Request, desk: TheOffice, member: AViewer) -> Respo
         by_channel=bars(
             [
                 (part.name, part.questions, linked("search", **{**query, "channel": part.name}))
-                for part in channels
+                for part in board.channels
             ]
         ),
         by_fault=bars(
             [
                 (fault_name(name), count, linked("search", **{**query, "fault": name}))
-                for name, count in faults.items()
+                for name, count in board.faults.items()
             ],
             "down",
         ),
