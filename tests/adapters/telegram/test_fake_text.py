@@ -133,6 +133,8 @@ def test_markdown_errors_are_telegrams(markup: str, complaint: str) -> None:
         ("<b>a<code>b</code>c</b>", "HTML", "abc",
          [("bold", 0, 1), ("code", 1, 1), ("bold", 2, 1)]),
         ("<code>a<b>b</b></code>", "HTML", "ab", [("code", 0, 2)]),
+        ("<i>x</i><code>a</code> <code>b</code>", "HTML", "xa b",
+         [("italic", 0, 1), ("code", 1, 1), ("code", 3, 1)]),
         ("<blockquote expandable>q</blockquote>", "HTML", "q", [("expandable_blockquote", 0, 1)]),
         ("__u__ ||s|| ~x~", "MarkdownV2", "u s x",
          [("underline", 0, 1), ("spoiler", 2, 1), ("strikethrough", 4, 1)]),

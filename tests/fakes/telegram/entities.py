@@ -124,11 +124,14 @@ def _plain_code(entities: list[Entity]) -> list[Entity]:
             kept.append(one)
             continue
         at, end = one["offset"], one["offset"] + one["length"]
-        for start, stop in [*codes, (end, end)]:
-            if at < min(start, end):
-                kept.append(one | {"offset": at, "length": min(start, end) - at})
-            if start < end:
-                at = max(at, stop)
+        for start, stop in codes:
+            if stop <= at or end <= start:
+                continue
+            if at < start:
+                kept.append(one | {"offset": at, "length": start - at})
+            at = stop
+        if at < end:
+            kept.append(one | {"offset": at, "length": end - at})
     return kept
 
 
