@@ -150,7 +150,7 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     loaded = await asyncio.to_thread(
         checkpoints.load, files, device=device, dtype=pick_dtype(options.dtype, device)
     )
-    network = await asyncio.to_thread(_network, loaded.model, options, device)
+    network = await asyncio.to_thread(pick_network, loaded.model, options, device)
     adapters = Adapters(loaded.model)
     context = min(options.context, loaded.context)
     batcher = Batcher(
@@ -164,10 +164,12 @@ async def _bring_up(app: EngineApp, options: EngineOptions) -> Serving:
     serving = Serving(loaded, batcher, adapters, options.max_tokens, context)
     batcher.start()
     await smoke(serving)
+    if network is not None:  # spelling a large vocabulary takes seconds: not the first person's
+        await asyncio.to_thread(serving.copy_source, "")
     return serving
 
 
-def _network(model: PreTrainedModel, options: EngineOptions, device: str) -> Llama | None:
+def pick_network(model: PreTrainedModel, options: EngineOptions, device: str) -> Llama | None:
     """Our own pass over a model, where it is wanted and runs it. Raises `ConfigError`.
 
     On a CUDA card the library's is the default: it replays captured graphs there, and ours was

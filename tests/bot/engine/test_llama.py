@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from bot.engine.linear import fits_half, half, has_fbgemm
 from bot.engine.llama import Cache, Llama, Piece, build, misfit
 from bot.engine.lora import Adapters
+from bot.engine.process import EngineOptions, pick_network
+from bot.errors import ConfigError, ModelRejected
 from tests.fakes.models import make_model
 
 SIZES = {
@@ -166,7 +168,7 @@ def lora(folder: Path, base: Path, **more: Any) -> Path:
             parameter.data.normal_(std=0.3)
         elif "magnitude" in name:
             parameter.data.mul_(1.5)
-    adapted.save_pretrained(folder)
+    adapted.save_pretrained(folder, save_embedding_layers=False)
     return folder
 
 
@@ -201,6 +203,17 @@ def test_adapters_of_every_kind_run_together_in_one_batch(tmp_path: Path) -> Non
     assert torch.allclose(after, theirs(model, ids), atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT's own
+def test_an_adapter_over_embeddings_is_refused(tmp_path: Path) -> None:
+    base = make_model(tmp_path / "base")
+    folder = lora(tmp_path / "odd", base, target_modules=["embed_tokens", "q_proj"])
+    adapters = Adapters(transformers.AutoModelForCausalLM.from_pretrained(base).eval())
+
+    with pytest.raises(ModelRejected, match="embeddings"):
+        adapters.add("odd", folder)
+    assert adapters.names == []
+
+
 @pytest.mark.parametrize(
     ("name", "more", "reason"),
     [
@@ -217,7 +230,18 @@ def test_a_model_our_pass_does_not_know_is_left_to_the_library(
     model = getattr(transformers, f"{name}ForCausalLM")(config)
 
     assert reason in misfit(model)
-    assert build(model) is None
+    assert pick_network(model, EngineOptions(model="m"), "cpu") is None
+    with pytest.raises(ConfigError, match=r"engine\.decoder"):
+        pick_network(model, EngineOptions(model="m", decoder="own"), "cpu")
+
+
+def test_our_pass_decodes_on_a_cpu_and_elsewhere_when_asked_to() -> None:
+    model = make("llama")
+
+    assert pick_network(model, EngineOptions(model="m"), "cpu") is not None
+    assert pick_network(model, EngineOptions(model="m", decoder="library"), "cpu") is None
+    assert pick_network(model, EngineOptions(model="m"), "cuda") is None
+    assert pick_network(model, EngineOptions(model="m", decoder="own"), "cuda") is not None
 
 
 def test_a_pass_that_disagrees_with_transformers_does_not_serve() -> None:

@@ -80,6 +80,18 @@ async def test_a_full_engine_says_when_to_try_again(
         assert (await http.post(CHAT, json={**HELLO, "stream": stream})).status_code == 200
 
 
+async def test_what_the_librarys_decoding_cannot_do_is_refused_and_help_is_passed_over(
+    app: EngineApp,
+) -> None:
+    async with web(app) as http:
+        refused = await http.post(CHAT, json={**HELLO, "repetition_penalty": 1.2})
+        helped = await http.post(CHAT, json={**HELLO, "copying": True})
+
+    assert refused.status_code == 400
+    assert refused.json()["error"]["param"] == "repetition_penalty"
+    assert helped.status_code == 200
+
+
 async def test_a_broken_engine_is_not_healthy_and_ends_its_streams_with_an_error(
     app: EngineApp, batcher: Batcher, endless: Checkpoint
 ) -> None:
