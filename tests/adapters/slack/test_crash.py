@@ -100,3 +100,43 @@ async def test_killed_again_and_again_while_many_ask(
     doors.open(slack.url, tmp_path, "quick")
     for one in asked:
         await one_answer(slack, one, tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("post", ["notice", "card", "person's words", "staff's words"])
+async def test_killed_while_a_person_is_called_and_talked_to(
+    slack: FakeSlack, tmp_path: Path, doors: Doors, post: str, moment: str
+) -> None:
+    slack.delivery.ack_s, slack.delivery.retry_s = 1.0, (0.1,) * 60
+    ann, bob = slack.world.user("ann"), slack.world.user("bob")
+    queue = slack.world.channel("queue", bob)
+    first = doors.open(slack.url, tmp_path)
+    await slack.connected()
+    # Calls of the card's and of the person's side come in any order: the channel tells them apart.
+    theirs = {"notice": ann, "staff's words": ann}.get(post)
+    where = slack.world.dm(ann) if theirs else queue
+    fault = Fault("chat.postMessage", moment, lambda: doors.kill(first), channel=where)
+    fault.after = 0 if post in {"notice", "card"} else 1
+    slack.faults.append(fault)
+    asked = slack.people.ask(ann, "human")
+    if post in {"person's words", "staff's words"}:
+        await slack.until(lambda: slack.answers(queue) and slack.answers(asked.channel))
+        card = slack.answers(queue)[0]
+        if post == "person's words":
+            slack.people.ask(ann, "Anybody?", asked.ts)
+        else:
+            slack.people.say(bob, queue, "Here I am", card.ts)
+    await slack.until(lambda: not doors.alive(first), 30)
+    doors.open(slack.url, tmp_path, "quick")
+    await slack.until(lambda: slack.answers(queue) and slack.answers(asked.channel), 40)
+    card = slack.answers(queue)[0]
+    if post == "person's words":
+        await slack.until(lambda: slack.answers(queue, card.ts), 40)
+    if post == "staff's words":
+        await slack.until(lambda: len(slack.answers(asked.channel)) == 2, 40)
+    await slack.delivery.settled()
+    await asyncio.sleep(0.3)
+    assert len([one for one in slack.answers(queue) if not one.thread_ts]) == 1
+    assert len(slack.answers(queue, card.ts)) == (post == "person's words")
+    said = ["**bob:** Here I am"] if post == "staff's words" else []
+    assert [one.shown for one in slack.answers(asked.channel)][1:] == said

@@ -38,6 +38,7 @@ class Fault:
     value: Any = None
     times: int = 1
     after: int = 0  # let this many calls through first
+    channel: str = ""  # only calls about it
     hit: int = 0
 
 
@@ -122,7 +123,7 @@ class FakeSlack:
         args = await _arguments(request)
         call = Call(method, args, self.world.clock.now())
         self.calls.append(call)
-        fault = self._fault(method)
+        fault = self._fault(method, str(args.get("channel", "")))
         try:
             early = await self._early(request, fault)
             response = early or self._answer(request, method, args)
@@ -143,9 +144,9 @@ class FakeSlack:
                 request.transport.abort()
         return response
 
-    def _fault(self, method: str) -> Fault | None:
+    def _fault(self, method: str, channel: str) -> Fault | None:
         for fault in self.faults:
-            if fault.method not in {"*", method}:
+            if fault.method not in {"*", method} or fault.channel not in {"", channel}:
                 continue
             if fault.method == "*" and method in {"auth.test", "apps.connections.open"}:
                 continue

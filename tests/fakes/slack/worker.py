@@ -25,6 +25,7 @@ from tests.fakes.slack.desk import LIMITS
 from tests.fakes.slack.world import APP_TOKEN, BOT_TOKEN
 
 PIECES = tuple(f"This is sentence number {number} of the answer. " for number in range(4))
+QUEUE = "C0QUEUEXX"  # the channel "queue", if a test has one
 TEXT = "".join(PIECES).strip()
 
 
@@ -46,14 +47,15 @@ class SlowAnswerer:
 
 async def door(url: str, folder: Path, point: str) -> None:
     """Answer until killed."""
-    values = {"bot_token": BOT_TOKEN, "app_token": APP_TOKEN, "api_url": url}
+    values = {"bot_token": BOT_TOKEN, "app_token": APP_TOKEN, "api_url": url, "queue": QUEUE}
     store = Store.open(Settings(home=folder).database_url, exclusive=True)
     channel = SlackChannel(SlackSettings.model_validate(values), store)
     dispatcher = Dispatcher(
         store, SlowAnswerer(quick=point == "quick"), {channel.name: channel}, LIMITS
     )
     channel.attach(dispatcher.cancel)
-    channel.desks(dispatcher.handovers)
+    for desk in channel.desks(dispatcher.handovers):
+        dispatcher.handovers.attach(desk)
 
     async def accept(event: Event) -> Accepted:
         if point == "before-accept":
