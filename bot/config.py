@@ -85,7 +85,7 @@ class KnowledgeSettings(Section):
         description="A sentence-transformers model by name or folder; the default is bundled.",
     )
     answer_threshold: float = Field(
-        0.15,
+        0.1,
         ge=0.0,
         le=1.0,
         description="Confidence below which the bot says it does not know. Higher: more honest "
