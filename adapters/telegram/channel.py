@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiogram.methods import GetMe
@@ -28,7 +29,7 @@ from adapters.telegram.talks import Talks
 from adapters.telegram.votes import Votes
 from bot.config import TelegramSettings
 from bot.dispatch import Dispatcher
-from bot.errors import ConfigError
+from bot.errors import ConfigError, StoreError
 from bot.handover import Desk, Handovers, from_staff
 from bot.notes import Notes
 from bot.store import Store
@@ -36,6 +37,10 @@ from bot.types import Accept, Address, Delivery
 
 PATH = webhook.PATH
 _TOKEN = re.compile(r"\d+:[A-Za-z0-9_-]{10,}")
+PASSING = ("ask/", "draft/", "part/", "parts/", "press/")
+"""Notes about one message each; the others are about chats and people."""
+KEPT_DAYS = 180
+TIDY_S = 86_400.0
 _LONGEST_PAUSE_S = 60.0
 
 log = structlog.get_logger(__name__)
@@ -115,6 +120,7 @@ class TelegramChannel:
         self._later.do(menu.publish(self._api, self._notes, me.id))
         self._ready.set()
         log.info("Telegram is open", bot=me.username, mode=self._settings.mode)
+        tidying = asyncio.create_task(self._tidy())
         try:
             if self._settings.mode == "webhook":
                 await self._webhook.run(intake.update)
@@ -123,7 +129,17 @@ class TelegramChannel:
                 await self._poller.run()
         finally:
             self._ready.clear()
+            tidying.cancel()
             await self._later.close()
+
+    async def _tidy(self) -> None:
+        """Forget notes that nothing will ask for any more, now and then."""
+        while True:
+            try:
+                await self._notes.prune(PASSING, datetime.now(UTC) - timedelta(days=KEPT_DAYS))
+            except StoreError as problem:
+                log.warning("old notes were not tidied", error=problem.message)
+            await asyncio.sleep(TIDY_S)
 
     def _parts(self, me: Identity) -> Parts:
         means = Means(

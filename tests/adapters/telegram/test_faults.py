@@ -329,3 +329,20 @@ async def test_a_wrong_token_is_named_and_nothing_else_breaks(
             telegram.people.ask(ann, "Hi")
             await desk.said(ann)
     assert [one for one in logs if "BotFather" in str(one.get("remedy"))]
+
+
+async def test_notes_about_single_messages_are_forgotten_in_the_end(
+    telegram: FakeTelegram, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(Settings(home=tmp_path).database_url)
+    notes = Notes(store.database, "telegram")
+    for key in ("press/telegram:1/a", "ask/1:2", "moved/-5"):
+        await notes.put(key, {"to": 1})
+    await store.close()
+    monkeypatch.setattr("adapters.telegram.channel.KEPT_DAYS", -1)
+    async with opened(telegram, tmp_path) as desk:
+        left = Notes(desk.store.database, "telegram")
+        async with asyncio.timeout(10):
+            while await left.under("press/"):  # noqa: ASYNC110 - a database has no event
+                await asyncio.sleep(0.02)
+        assert await left.get("moved/-5") is not None

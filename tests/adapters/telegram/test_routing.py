@@ -337,3 +337,27 @@ async def test_writing_commands_for_staff_are_questions_to_the_bot(
         await desk.said(place.ann)
     asked = {one.text for one in desk.answerer.asked}
     assert asked == {"/draft a reply to Bob", "/summarize this"}
+
+
+async def test_a_mention_is_found_behind_letters_of_two_units(
+    telegram: FakeTelegram, tmp_path: Path, place: Place
+) -> None:
+    async with opened(telegram, tmp_path) as desk:
+        telegram.people.say(place.ann, place.group, f"😀😀 @{BOT_NAME} 🚲 how 😀 much?")
+        await desk.said(place.group)
+    assert desk.answerer.asked[0].text == "😀😀  🚲 how 😀 much?"
+
+
+async def test_a_groups_anonymous_administrator_is_answered_too(
+    telegram: FakeTelegram, tmp_path: Path, place: Place
+) -> None:
+    group = place.group
+    behind = {"id": group.id, "type": "supergroup", "title": group.title}
+    async with opened(telegram, tmp_path) as desk:
+        telegram.people.mention(place.ann, group, "Hi", sender_chat=behind)
+        telegram.people.mention(
+            place.ann, group, "News", sender_chat={"id": -1009, "type": "channel", "title": "N"}
+        )
+        (answer,) = await desk.said(group)
+        await desk.quiet(1)
+    assert answer.text == "You said: Hi"

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from bot.handover import SuggestionState
+from bot.types import Outcome, Reply
+from tests.fakes.scripted import Script, ScriptedAnswerer
 from tests.fakes.telegram import FakeTelegram, Fault
 from tests.fakes.telegram.desk import opened
 from tests.fakes.telegram.world import Chat, Message, Topic, User
@@ -238,3 +240,23 @@ async def test_a_flood_in_the_staff_group_is_waited_out(
         telegram.faults.append(Fault("sendMessage", "flood", 1, times=2))
         telegram.people.ask(shop.ann, "one")
         await telegram.until(lambda: any("one" in line for line in shop.lines()))
+
+
+async def test_an_honest_i_dont_know_offers_a_person(
+    telegram: FakeTelegram, tmp_path: Path, shop: Shop
+) -> None:
+    reply = Reply("That is not in what I know.", Outcome.ABSTAINED)
+    answerer = ScriptedAnswerer({"Why?": Script((), reply)})
+    chat = telegram.world.chat(shop.ann)
+    async with opened(telegram, tmp_path, answerer, staff_chat=shop.group.id) as desk:
+        telegram.people.ask(shop.ann, "Why?")
+        (answer,) = await desk.said(shop.ann)
+        press = telegram.people.press(shop.ann, answer, "Talk to a person")
+        await telegram.until(lambda: shop.group.topics and shop.card())
+        await telegram.until(lambda: press.answered)
+        telegram.updates.again(telegram.updates.handed[-1])
+        await telegram.until(lambda: len(chat.by_bot) == 2)
+        telegram.people.ask(shop.ann, "Hello?")
+        await telegram.until(lambda: any("Hello?" in line for line in shop.lines()))
+        assert len(shop.group.topics) == 1
+    assert len(answerer.asked) == 1
