@@ -88,8 +88,8 @@ text. It knows little of the world and is not to be asked for facts.
 ## What it is
 
 - {manifest.parameters:,} weights: {weights / 1e6:.1f} MB of safetensors in bfloat16.
-- A Llama decoder: {size.layers} layers of width {size.hidden}, {size.heads} query and \
-{size.kv_heads} key-value heads, SwiGLU of width {size.inner}, tied embeddings.
+- A Llama decoder: {size.layers} layers of width {size.hidden}, {size.heads} query and
+  {size.kv_heads} key-value heads, SwiGLU of width {size.inner}, tied embeddings.
 - At most {size.vocabulary:,} byte-level BPE tokens, one per digit; context {size.context} tokens.
 - Made {manifest.created} with commit {manifest.commit or "unknown"}.
 
@@ -129,7 +129,7 @@ zero over the last {plan.decay:.0%}; gradients clipped at {plan.clip:g}; seed {o
 
 ## Limits
 
-It saw {found["tokens"] / manifest.parameters:.2f} tokens per weight; about 20 make good use of a \
+It saw {found["tokens"] / manifest.parameters:.2f} tokens per weight; about 20 make good use of a
 model's size (Hoffmann et al. 2022). What it writes by itself is often wrong and may repeat what
 stands in its sources, old books among them. It is of use after tuning, behind Deskhand's check of
 every claim against its passages.
