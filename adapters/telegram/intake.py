@@ -209,11 +209,10 @@ class Intake:
             return self._albums.add(one)
         if not one.text and self._parts.hear is not None and message.content_type in _SPOKEN:
             one = replace(one, text=(await self._parts.hear(message)).strip())
-        to = message.reply_to_message
-        if not one.text and mentions(message, self._me) and to is not None:
-            one = replace(
-                one, text=(to.text or to.caption or "").strip()
-            )  # "@bot" under a question
+        under = message.reply_to_message
+        if not one.text and under is not None and mentions(message, self._me):
+            # Nothing but the bot's name under a message: that message is the question.
+            one = replace(one, text=(under.text or under.caption or "").strip())
         if one.text:
             await self._ask(one)
         else:

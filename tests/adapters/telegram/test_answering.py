@@ -267,3 +267,24 @@ async def test_many_answers_at_once_stay_within_the_flood_limits(
         await asyncio.gather(*(desk.said(person) for person in people))
     assert [len(telegram.world.chat(person).by_bot) for person in people] == [1] * 40
     assert not [call for call in telegram.calls if call.status == 429]
+
+
+async def test_topics_in_private_chats_are_kept_apart(
+    telegram: FakeTelegram, tmp_path: Path
+) -> None:
+    telegram.world.topics_enabled = True
+    ann = telegram.world.user("ann")
+    chat = telegram.world.chat(ann)
+    first, second = (telegram.world.topic(chat, name, ann.id) for name in ("One", "Two"))
+    answerer = slowly()
+    async with opened(telegram, tmp_path, answerer) as desk:
+        telegram.people.ask(ann, "Why?", thread=first)
+        await telegram.until(lambda: chat.drafts)
+        assert chat.drafts[0].thread == first.id
+        answerer.scripts["Why?"].gate.set()
+        await desk.said(ann)
+        telegram.people.ask(ann, "Hi", thread=second)
+        await desk.said(ann, 2)
+    assert [one.thread for one in chat.by_bot] == [first.id, second.id]
+    assert list(answerer.asked[1].history) == []
+    assert telegram.refused() == []
