@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 20, 50, 50
+LEFT, RIGHT, TOP, BOTTOM = 70, 30, 50, 50
 COLOURS = ("#1f6feb", "#d1242f", "#1a7f37", "#9a6700")
 TICKS = 5
 MAX_POINTS = 400  # of one line; more cannot be seen
@@ -50,7 +50,10 @@ def draw(title: str, x_name: str, y_name: str, lines: Sequence[Line]) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="20" font-size="15" fill="#1f2328">{escape(title)}</text>',
         f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 10}" fill="#59636e">{escape(x_name)}</text>',
-        f'<text x="10" y="{TOP - 12}" fill="#59636e">{escape(y_name)}</text>',
+        (
+            f'<text x="{WIDTH - RIGHT}" y="37" text-anchor="end" fill="#59636e">'
+            f"{escape(y_name)}</text>"
+        ),
     ]
     for number in range(TICKS + 1):
         part = number / TICKS
@@ -97,4 +100,4 @@ def _bounds(values: Sequence[float]) -> tuple[float, float]:
 def _short(value: float) -> str:
     if abs(value) >= 1e6:
         return f"{value / 1e6:.3g}M"
-    return f"{value / 1e3:.3g}k" if abs(value) >= 1e4 else f"{value:.3g}"
+    return f"{value / 1e3:.3g}k" if abs(value) >= 1e3 else f"{value:.3g}"
