@@ -9,8 +9,9 @@ PIP := $(BIN)/pip --disable-pip-version-check
 .PHONY: run test lint types check setup setup-dev clean
 .DEFAULT_GOAL := run
 
+# `make run DEMO=1` fills the review console with a made-up month, in a data folder of its own.
 run: setup
-	$(BIN)/deskhand serve --sample
+	$(BIN)/deskhand serve $(if $(DEMO),--demo,--sample)
 
 test: setup-dev
 	.ci/system-parts

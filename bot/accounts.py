@@ -135,7 +135,7 @@ class Accounts:
     async def add(
         self, name: str, password: str, role: Role, audience: Audience, by: str
     ) -> Member:
-        """Create an account; an empty password is for people who enter by OIDC.
+        """Create an account; with an empty password nobody can enter it until it gets one.
 
         Raises `NotAllowed` for a name that is taken, or a name or password that will not do.
         """

@@ -275,14 +275,8 @@ class PrivacySettings(Section):
 
 
 class ConsoleSettings(Section):
-    """The review console at `/console`. Signing in by OIDC is on when `oidc_issuer` is set."""
+    """The review console at `/console`."""
 
-    oidc_issuer: str = Field(
-        "", description="Address of an OpenID provider; empty leaves local accounts only."
-    )
-    oidc_client_id: str = Field("", description="This server's client id at the provider.")
-    oidc_client_secret: SecretStr = Field(SecretStr(""), description="And its secret.")
-    oidc_name: str = Field("single sign-on", description="What the login button calls it.")
     live: bool = Field(
         False,
         description="Somebody watches the Live page: whoever asks for a person is handed over "

@@ -43,7 +43,7 @@ async def login_page(request: Request, member: Visitor) -> Response:
     return (
         go(request, "/console/")
         if member
-        else page(request, "login.html", None, problem="", oidc="")
+        else page(request, "login.html", None, problem="")
     )
 
 
@@ -59,7 +59,7 @@ async def login(
     if entered is None:
         await desk.store.audit("console", "refused", name.strip().lower()[:80])
         problem = "Name or password is wrong."
-        return page(request, "login.html", None, status=401, problem=problem, oidc="")
+        return page(request, "login.html", None, status=401, problem=problem)
     response = go(request, "/console/")
     give_cookie(response, desk, entered)
     return response

@@ -25,7 +25,7 @@ from bot.cases import Row
 from bot.errors import NotFound
 from bot.review import Batch, Fault, Judgement, asked_text
 from bot.tables import CaseState, Role
-from bot.types import Citation, Question, Turn
+from bot.types import Citation, Outcome, Question, Turn
 from bot.units import sentences
 from knowledge.types import Audience
 
@@ -328,7 +328,7 @@ async def _case_values(desk: Office, member: Member, answer_id: str) -> dict[str
         "kin": [one for one in kin if one["answer_id"] != answer_id],
         "holder": holder,
         "sources": sources(case),
-        "claims": claims(case),
+        "claims": claims(case) if case["outcome"] is Outcome.ANSWERED else [],
         "latest": latest,
         "curated": next(
             (one for one in desk.curated.everything() if one.live and one.answer_id == answer_id),

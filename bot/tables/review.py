@@ -49,8 +49,8 @@ class Account(SQLModel, table=True):
     """Somebody who may enter the console."""
 
     id: int | None = Field(default=None, primary_key=True)
-    name: str = Field(sa_type=CleanText, unique=True)  # lower case; an e-mail address with OIDC
-    password: str = ""  # argon2id; empty for accounts that enter by OIDC
+    name: str = Field(sa_type=CleanText, unique=True)  # lower case; perhaps an e-mail address
+    password: str = ""  # argon2id; empty: nobody enters by password
     role: Role = Field(sa_type=one_of(Role))
     audience: Audience = Field(sa_type=one_of(Audience))  # whose conversations they may see
     active: bool = True

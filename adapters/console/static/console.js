@@ -28,7 +28,7 @@
   let leading = ""; // the g of "g q"
 
   function named(event) {
-    const key = event.key.length === 1 ? event.key : event.key;
+    const { key } = event;
     return event.ctrlKey || event.metaKey ? `Ctrl+${key.toLowerCase()}` : key;
   }
 
@@ -37,8 +37,10 @@
   }
 
   function press(element) {
-    if (element.matches("details")) element.open = !element.open;
-    else if (writing(element)) {
+    if (element.matches("details")) {
+      element.open = !element.open;
+      if (element.open) element.scrollIntoView({ block: "start" });
+    } else if (writing(element)) {
       element.focus();
       element.scrollIntoView({ block: "nearest" });
     } else element.click();
