@@ -39,11 +39,16 @@ class Clock:
 
     def __init__(self) -> None:
         self._added = 0.0
+        self._stopped = 0.0
         self.moved: list[Callable[[], None]] = []
 
     def now(self) -> float:
         """Seconds since 1970."""
-        return time.time() + self._added
+        return (self._stopped or time.time()) + self._added
+
+    def stop(self) -> None:
+        """Let time pass only by `advance` from now on."""
+        self._stopped = time.time()
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass at once."""
