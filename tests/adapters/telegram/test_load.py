@@ -105,7 +105,9 @@ async def test_one_busy_group_keeps_telegrams_pace_and_every_answer(
     assert [call for call in telegram.calls if call.status == 429] == []
 
 
-async def test_a_quick_answer_takes_a_handful_of_calls(telegram: FakeTelegram, tmp_path: Path) -> None:
+async def test_a_quick_answer_takes_a_handful_of_calls(
+    telegram: FakeTelegram, tmp_path: Path
+) -> None:
     ann = telegram.world.user("ann")
     async with opened(telegram, tmp_path, ScriptedAnswerer()) as desk:
         await telegram.until(lambda: telegram.called("setChatMenuButton"))
