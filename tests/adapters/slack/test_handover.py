@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from bot import notices
 from bot.courier import Patience
 from bot.handover import HandoverState
+from bot.handover.rows import unsent
 from bot.types import Outcome, Reply
 from tests.fakes.scripted import Script, ScriptedAnswerer
 from tests.fakes.slack import FakeSlack, Fault, Message
@@ -48,6 +50,13 @@ async def called(slack: FakeSlack, general: str, user: str) -> Message:
 
 def said(slack: FakeSlack, channel: str, thread: str) -> list[str]:
     return [one.shown for one in slack.answers(channel, thread)]
+
+
+async def all_told(desk: Desk) -> None:
+    """Nothing of any handover is on its way any more."""
+    async with asyncio.timeout(20):
+        while await desk.store.database.read(lambda session: unsent(session.connection())):  # noqa: ASYNC110 - a database has no event
+            await asyncio.sleep(0.02)
 
 
 async def test_a_wish_puts_a_card_up_with_what_was_said_and_where(
@@ -199,7 +208,7 @@ async def test_what_slack_may_have_shown_is_looked_up_on_both_sides(
     slack: FakeSlack, tmp_path: Path, kind: str
 ) -> None:
     ann = slack.world.user("ann")
-    async with staffed(slack, tmp_path, patience=Patience(longest_pause_s=0.2)) as (_, queue):
+    async with staffed(slack, tmp_path, patience=Patience(longest_pause_s=0.2)) as (desk, queue):
         slack.faults.append(Fault("chat.postMessage", kind, 503, times=2, after=1))
         asked = slack.people.ask(ann, "human")
         card = await card_of(slack, queue)
@@ -209,6 +218,7 @@ async def test_what_slack_may_have_shown_is_looked_up_on_both_sides(
         slack.people.say("U0BOBXXXX", queue, "Hello Ann", card.ts)
         await slack.until(lambda: len(slack.answers(queue, card.ts)) == 1)
         await slack.until(lambda: len(said(slack, asked.channel, asked.ts)) == 2)
+        await all_told(desk)
     assert len([one for one in slack.answers(queue) if not one.thread_ts]) == 1
     assert len(slack.answers(queue, card.ts)) == 1
     assert said(slack, asked.channel, asked.ts)[1] == "**bob:** Hello Ann"
@@ -237,6 +247,7 @@ async def test_staff_in_the_persons_own_thread_keep_the_bot_silent(
         asked = await called(slack, general, ann)
         card = await card_of(slack, queue)
         slack.people.say(bob, general, "I come over here", asked.ts)
+        await slack.delivery.settled()
         slack.people.say(ann, general, "Great", asked.ts)
         await slack.until(lambda: len(slack.answers(queue, card.ts)) == 1)
         await slack.delivery.settled()

@@ -185,6 +185,7 @@ async def test_a_token_is_renewed_before_it_ends_and_by_one_server_alone(
             await space.api.call("auth.test")
         await asyncio.gather(*(one.renew() for one in servers))
         assert slack.oauth.refreshed == 1
+        assert len(slack.called("oauth.v2.access")) == 2  # nobody tried a spent one either
         renewed = await installs.get(TEAM)
         assert renewed is not None
         assert renewed.version == sealed.version + 2
