@@ -139,6 +139,7 @@ class Api:
         self._all = Pace(ALL_PER_MINUTE, ALL_BURST)
         self._drafts = Pace(ALL_PER_MINUTE, ALL_BURST)
         self._until: dict[tuple[str, int], float] = {}
+        self._closed = False
 
     async def call(
         self,
@@ -153,6 +154,8 @@ class Api:
         than `patience_s`.
         """
         name = type(method).__api_method__
+        if self._closed:  # aiogram would open its connections again, and nobody would close them
+            raise TelegramError(name, "closed")
         chat = self._chat(method)
         if chat in self.moved:
             chat = self.moved[chat]
@@ -179,7 +182,8 @@ class Api:
             await self.on_moved(old, new)
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; later calls fail without being made."""
+        self._closed = True
         await self.bot.session.close()
 
     @staticmethod

@@ -5,43 +5,45 @@ Knows places and notes. A conversation's key is its place, with a number from th
 
 from __future__ import annotations
 
-from adapters.telegram.places import Said
-from bot.notes import Notes
+import asyncio
 
-_MOST_KNOWN = 10_000
+from adapters.telegram.places import Said
+from bot.notes import Notes, Value
+
+_NOTE = "talk/"
+_FIRST: Value = {"number": 0}
 
 
 class Talks:
-    """The present conversation of every place."""
+    """The present conversation of every place. Only those that began anew are held in memory."""
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
-        self._known: dict[str, int] = {}
+        self._reading = asyncio.Lock()
+        self._known: dict[str, Value] | None = None
 
     async def of(self, one: Said) -> str:
         """The key of the conversation that a message belongs to."""
-        place = one.place
-        number = self._known.get(place)
-        if number is None:
-            note = await self._notes.get(f"talk/{place}")
-            number = int(note["number"]) if note is not None else 0
-            self._know(place, number)
-        return f"{place}#{number}" if number else place
+        known = await self._all()
+        number = int(known.get(one.place, _FIRST)["number"])
+        return f"{one.place}#{number}" if number else one.place
 
-    async def renew(self, one: Said) -> str:
+    async def renew(self, one: Said) -> None:
         """Begin another conversation; the same message begins only one."""
-        place, key = one.place, f"talk/{one.place}"
-        note = await self._notes.get(key) or {"number": 0}
-        if note.get("message") != one.message:
-            number = int(note["number"]) + 1
-            await self._notes.put(key, {"number": number, "message": one.message})
-            self._know(place, number)
-        return await self.of(one)
+        known = await self._all()
+        now = known.get(one.place, _FIRST)
+        if now.get("message") != one.message:
+            note = {"number": int(now["number"]) + 1, "message": one.message}
+            await self._notes.put(_NOTE + one.place, note)
+            known[one.place] = note
 
-    def _know(self, place: str, number: int) -> None:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[place] = number
+    async def _all(self) -> dict[str, Value]:
+        """Read once: asking the database for every newcomer would cost more than all else."""
+        async with self._reading:
+            if self._known is None:
+                notes = await self._notes.under(_NOTE)
+                self._known = {key.removeprefix(_NOTE): note for key, note in notes.items()}
+            return self._known
 
 
 def chat_of(conversation: str) -> str:

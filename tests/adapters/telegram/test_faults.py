@@ -13,7 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 import structlog
+from aiogram.methods import GetMe
 
+from adapters.telegram.api import Api, TelegramError
 from adapters.telegram.channel import check
 from adapters.telegram.intake import ALLOWED_UPDATES
 from adapters.telegram.polling import Watch
@@ -346,3 +348,14 @@ async def test_notes_about_single_messages_are_forgotten_in_the_end(
             while await left.under("press/"):  # noqa: ASYNC110 - a database has no event
                 await asyncio.sleep(0.02)
         assert await left.get("moved/-5") is not None
+
+
+async def test_nothing_is_sent_any_more_once_the_door_is_closed(telegram: FakeTelegram) -> None:
+    api = Api(TOKEN, telegram.url)
+    await api.call(GetMe())
+    await api.close()
+    with pytest.raises(TelegramError, match="closed") as error:
+        await api.call(GetMe())
+    assert not error.value.final  # the next start sends it
+    assert not error.value.maybe_shown
+    assert len(telegram.called("getMe")) == 1
