@@ -168,6 +168,7 @@ class _Run:
                 started = time.monotonic()
                 row = self._step()
                 self._know_the_end(time.monotonic() - started)
+                self._show()
                 stopping, saving = self._agreed(time.monotonic() - last_save >= self.plan.save_s)
                 last = self.course.step == self.course.total
                 if self.measure and (last or self.course.step % self.plan.measure_every == 0):
@@ -176,7 +177,6 @@ class _Run:
                 # Measuring is part of the time a run takes.
                 self.course.seconds += time.monotonic() - started
                 self._log(row | {"seconds": round(self.course.seconds, 3)})
-                self._show()
                 due = self.plan.save_every and self.course.step % self.plan.save_every == 0
                 if last or due or saving or stopping:
                     self._save()

@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.words.lexicon import words_of
@@ -73,6 +73,7 @@ def test_a_text_with_a_few_words_changed_is_the_same_and_another_is_not() -> Non
     assert not seen.seen(" ".join(text[:120] + words(3, 180)))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200), st.integers(0, 10**6))
 def test_signatures_estimate_how_much_two_texts_share(shared: int, seed: int) -> None:
     common, left, right = words(seed, shared), words(seed + 1, 100), words(seed + 2, 100)
@@ -90,6 +91,7 @@ def test_a_languages_without_spaces_has_near_duplicates_too() -> None:
     assert seen.seen(text[:-2] + "好的")
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_what_is_kept_away_depends_on_the_name_alone(group: str) -> None:
     assert held_out(group) == held_out(group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree import ElementTree as ET
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.curves import MAX_POINTS, Line, draw, thinned
@@ -13,6 +13,7 @@ from training.curves import MAX_POINTS, Line, draw, thinned
 POINTS = st.lists(st.tuples(st.floats(), st.floats()), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"])), POINTS)
 def test_every_line_becomes_a_well_formed_picture(
     name: str, points: list[tuple[float, float]]

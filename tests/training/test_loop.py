@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -131,6 +131,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
     assert kept == ["step-00000030", "step-00000040"]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.integers(1, 500), st.floats(0.05, 1.0))
 def test_the_schedule_rises_stays_and_falls_to_zero(warmup: int, total: int, decay: float) -> None:
     schedule = Schedule(warmup, total, decay)
@@ -143,6 +144,7 @@ def test_the_schedule_rises_stays_and_falls_to_zero(warmup: int, total: int, dec
     assert Schedule(warmup, None, decay).factor(10**6) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(2, 24), st.integers(2, 24), st.integers(0, 1000))
 def test_muon_makes_every_direction_about_equally_strong(
     rows: int, columns: int, seed: int

@@ -38,7 +38,7 @@ def stream(texts: Sequence[str]) -> list[int]:
     return [one for text in texts for one in ids_of(Document("test", "", text), ENCODER)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(DOCUMENTS, st.integers(1, 30), st.integers(1, 9), st.integers(0, 5))
 def test_every_epoch_shows_every_window_once(
     texts: list[str], shard_tokens: int, context: int, seed: int
@@ -58,7 +58,7 @@ def test_every_epoch_shows_every_window_once(
             assert sorted(batch.tolist()) == sorted(expected)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(DOCUMENTS, st.integers(1, 30), st.integers(0, 50))
 def test_a_batch_depends_on_seed_and_place_alone(
     texts: list[str], shard_tokens: int, first: int

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from bot.prompt import COMPACT, FULL, UNKNOWN, build
@@ -38,17 +38,20 @@ def encoder() -> Encoder:
     return Encoder(learned())
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_decoding_gives_back_every_text(text: str) -> None:
     assert learned().decode(encoder().text(text), skip_special_tokens=False) == text
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_no_text_becomes_a_special_token(text: str) -> None:
     special = {encoder().special(one) for one in SPECIAL}
     assert special.isdisjoint(encoder().text(text))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), ANYTHING), max_size=4))
 def test_conversations_are_encoded_as_the_chat_template_renders_them(
     said: list[tuple[Any, str]],
@@ -60,6 +63,7 @@ def test_conversations_are_encoded_as_the_chat_template_renders_them(
     assert encoder().turns(turns) == learned().encode(rendered, add_special_tokens=False)
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=0, max_value=10**12))
 def test_every_digit_is_a_token(number: int) -> None:
     ids = encoder().text(f"E{number}")
