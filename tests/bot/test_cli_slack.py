@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from bot.cli import slack, wiring
+from bot.config import Settings
+from bot.store import Store
 
 HOUSE = Path(__file__).resolve().parents[2]
 
@@ -34,6 +39,32 @@ def test_the_manifest_is_json_without_secrets(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["settings"]["socket_mode_enabled"]
     assert token not in done.stdout + done.stderr
+
+
+def test_a_manifest_for_many_workspaces_needs_an_address_and_says_so(tmp_path: Path) -> None:
+    refused = run(tmp_path, "slack", "manifest", "--many")
+    assert refused.returncode != 0
+    assert "server.public_url" in refused.stderr
+    address = {"DESKHAND_SERVER__PUBLIC_URL": "https://bot.example.com"}
+    done = run(tmp_path, "slack", "manifest", "--many", **address)
+    back = json.loads(done.stdout)["oauth_config"]["redirect_urls"]
+    assert back == ["https://bot.example.com/slack/oauth_redirect"]
+
+
+async def test_a_door_for_many_workspaces_keeps_its_key_to_itself(tmp_path: Path) -> None:
+    many = {"client_id": "1.2", "client_secret": "s", "signing_secret": "s"}
+    values = {"home": tmp_path, "slack": many, "server": {"public_url": "https://bot.example.com"}}
+    current = Settings.model_validate(values)
+    keys = wiring.slack_keys(current)
+    assert wiring.slack_keys(current) == keys
+    assert stat.S_IMODE((tmp_path / "slack.key").stat().st_mode) == 0o600
+    store = Store.open(current.database_url)
+    doors = slack.channels(current, store, slack._no_starters)
+    paths = [route.path for route in doors["slack"].routes()]
+    assert paths == ["/slack/events", "/slack/install", "/slack/oauth_redirect"]
+    assert slack.channels(Settings(home=tmp_path), store, slack._no_starters) == {}
+    await doors["slack"].close()
+    await store.close()
 
 
 @pytest.mark.slow
