@@ -6,6 +6,7 @@ the rest. Reads only; what reviewers decide is `bot/review.py`'s.
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
@@ -28,6 +29,8 @@ from knowledge.types import Audience
 
 PAGE = 50
 COUNTED = 10_000  # beyond this a count says "more than"
+CHOICES_S = 60.0
+QUEUED = tuple(one for one in CaseState if one is not CaseState.CLEAR)
 EXCERPT = 400  # characters of question and answer in a list
 
 _case = SQLModel.metadata.tables["review_case"]
@@ -92,6 +95,7 @@ class Cases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._choices: dict[Audiences, tuple[float, dict[str, list[str]]]] = {}
 
     async def page(
         self, wanted: Filter, audiences: Audiences, before: int = 0, limit: int = PAGE
@@ -148,11 +152,11 @@ class Cases:
         def read(session: Session) -> dict[CaseState, int]:
             query = (
                 sa.select(_case.c.state, sa.func.count())
-                .where(_case.c.state != CaseState.CLEAR, _readable(audiences))
+                .where(_case.c.state.in_(QUEUED), _readable(audiences))
                 .group_by(_case.c.state)
             )
             counted = {row[0]: int(row[1]) for row in session.connection().execute(query)}
-            return {one: counted.get(one, 0) for one in CaseState if one is not CaseState.CLEAR}
+            return {one: counted.get(one, 0) for one in QUEUED}
 
         return await self._database.read(read)
 
@@ -261,20 +265,25 @@ class Cases:
             before = rows[-1]["id"]
 
     async def choices(self, audiences: Audiences) -> dict[str, list[str]]:
-        """What the filters offer: values that occur."""
+        """What the filters offer: values that occurred lately. Up to a minute old."""
+        key, now = tuple(audiences), time.monotonic()
+        known = self._choices.get(key)
+        if known is None or now - known[0] > CHOICES_S:
+            found = await self._database.read(
+                lambda session: _choices(session.connection(), audiences)
+            )
+            known = self._choices[key] = (now, found)
+        return known[1]
 
-        def read(session: Session) -> dict[str, list[str]]:
-            connection = session.connection()
-            found = {}
-            recent = (datetime.now(UTC) - timedelta(days=90)).date().isoformat()
-            for name in ("channel", "model", "lang", "reviewer", "composer"):
-                column = _case.c[name]
-                found[name] = column
-            query = sa.select(*found.values()).where(_case.c.day >= recent, _readable(audiences))
-            rows = connection.execute(query.distinct().limit(2000)).all()
-            return {name: sorted({getattr(row, name) for row in rows} - {""}) for name in found}
 
-        return await self._database.read(read)
+def _choices(connection: Connection, audiences: Audiences) -> dict[str, list[str]]:
+    recent = (datetime.now(UTC) - timedelta(days=90)).date().isoformat()
+    columns = [_case.c[name] for name in ("channel", "model", "lang")]
+    lately = sa.select(*columns).where(_case.c.day >= recent, _readable(audiences))
+    rows = connection.execute(lately.distinct().limit(2000)).all()
+    found = {one.name: sorted({getattr(row, one.name) for row in rows} - {""}) for one in columns}
+    found["reviewer"] = sorted(connection.scalars(sa.select(_verdict.c.reviewer).distinct()))
+    return found
 
 
 def conditions(

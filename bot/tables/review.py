@@ -70,13 +70,21 @@ class Visit(SQLModel, table=True):
     agent: str = Field(sa_type=CleanText)
 
 
+BOARD = (
+    *("day", "channel", "model", "lang", "fault", "outcome", "audience", "verdict"),
+    *("up", "down", "handed", "followed", "asked"),
+)
+"""Columns of the dashboard's index, those it groups by first."""
+
+
 class Case(SQLModel, table=True):
     """One answer in the console's lists. `id` is its message's."""
 
     __tablename__ = "review_case"
     __table_args__ = (
-        sa.Index("ix_case_queue", "state", "weight", "id"),
-        sa.Index("ix_case_day", "day", "channel", "outcome"),
+        sa.Index("ix_case_queue", "state", "weight", "id", "audience"),
+        # Everything the dashboard reads, in the order it groups by: it never touches the table.
+        sa.Index("ix_case_board", *BOARD),
     )
 
     id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})

@@ -122,7 +122,7 @@ class Caller(httpx.AsyncClient):
 
     def __init__(self, url: str, login: Login | None = None) -> None:
         cookies = {cookie_name(secure=False): login.token} if login else {}
-        super().__init__(base_url=f"{url}console/", cookies=cookies, trust_env=False)
+        super().__init__(base_url=f"{url}console/", cookies=cookies, trust_env=False, verify=False)
         self.csrf = login.member.csrf if login else ""
 
     async def send_form(self, path: str, **values: str) -> httpx.Response:

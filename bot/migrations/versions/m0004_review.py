@@ -99,8 +99,10 @@ def _cases() -> None:
     )
     for name in ("conversation_id", "person", "kin"):
         op.create_index(f"ix_review_case_{name}", "review_case", [name])
-    op.create_index("ix_case_queue", "review_case", ["state", "weight", "id"])
-    op.create_index("ix_case_day", "review_case", ["day", "channel", "outcome"])
+    op.create_index("ix_case_queue", "review_case", ["state", "weight", "id", "audience"])
+    grouped = ["day", "channel", "model", "lang", "fault"]
+    counted = ["outcome", "audience", "verdict", "up", "down", "handed", "followed", "asked"]
+    op.create_index("ix_case_board", "review_case", [*grouped, *counted])
 
 
 def _verdicts() -> None:
