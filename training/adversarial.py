@@ -12,6 +12,9 @@ as in RankGAN (Lin et al. 2017). The known failure modes, and what is done about
 - an overpowering discriminator, whose verdicts are all alike and teach nothing: it is a
   regularised linear head over evidence, its odds are bounded (`max_odds`), and it is fitted on
   the samples of earlier rounds too;
+- a discriminator that looks at form alone: approved answers to other questions are among what
+  it has to reject, as the matching-aware discriminator of Reed et al. 2016 ("Generative
+  adversarial text to image synthesis") has it;
 - instability: clipped gradients, few small steps a round, and the generator of the best round by
   held-out loss is the one that is kept. Caccia et al. 2020 ("Language GANs falling short") found
   that such training seldom beats maximum likelihood; the ablation says whether it does here.
@@ -22,6 +25,7 @@ Knows examples, a writer and evidence; does not know how answers are served.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import random
@@ -120,6 +124,11 @@ def whole(passage: Passage) -> str:
     return f"{passage.question}\n{passage.text}" if passage.question else passage.text
 
 
+def swapped(asked: Example, answered: Example) -> Example:
+    """The question of one example over the passages of another."""
+    return replace(answered, question=asked.question)
+
+
 def fit(judged: Sequence[Judged], l2: float) -> dict[str, float]:
     """The discriminator: coefficients that tell approved answers from others."""
     return fit_logistic([one.arrays() for one in judged if one.right], TERMS, l2)
@@ -214,6 +223,10 @@ class _Fight:
             others = [text.text for text in candidates if bare(text.text) != bare(one.answer)]
             judged.add([approved], 1.0)
             judged.add([evidence(self.critic, one, text) for text in others], 0.0)
+        approved_for = [one for one, _ in drawn if not one.refuses]
+        for one, other in itertools.pairwise(approved_for):
+            # A good answer to another question: only what was asked tells it from a right one.
+            judged.add([evidence(self.critic, swapped(one, other), other.answer)], 0.0)
         return judged
 
     def _teach(
