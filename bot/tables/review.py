@@ -72,7 +72,7 @@ class Visit(SQLModel, table=True):
 
 BOARD = (
     *("day", "channel", "model", "lang", "fault", "outcome", "audience", "verdict"),
-    *("up", "down", "handed", "followed", "asked"),
+    *("up", "down", "handed", "followed", "asked", "took_ms"),
 )
 """Columns of the dashboard's index, those it groups by first."""
 

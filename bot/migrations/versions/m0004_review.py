@@ -101,7 +101,8 @@ def _cases() -> None:
         op.create_index(f"ix_review_case_{name}", "review_case", [name])
     op.create_index("ix_case_queue", "review_case", ["state", "weight", "id", "audience"])
     grouped = ["day", "channel", "model", "lang", "fault"]
-    counted = ["outcome", "audience", "verdict", "up", "down", "handed", "followed", "asked"]
+    counted = ["outcome", "audience", "verdict", "up", "down", "handed", "followed"]
+    counted += ["asked", "took_ms"]
     op.create_index("ix_case_board", "review_case", [*grouped, *counted])
 
 
