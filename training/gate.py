@@ -107,7 +107,7 @@ def decide(
     if not (recall.low > 0 or wrong.high < 0 or shorter):
         reasons.append("nothing is clearly better")
     if not ours.written:
-        reasons.append("no answer of the model passed the claim check")
+        reasons.append("no answer shown was the model's: quotes stood in for all")
     return Verdict(name, len(model), theirs, ours, recall, wrong, not reasons, tuple(reasons))
 
 

@@ -61,7 +61,7 @@ def test_lost_facts_and_wrong_answers_are_named() -> None:
 def test_a_model_whose_answers_were_all_replaced_by_quotes_has_won_nothing() -> None:
     verdict = decide("set", run(70, 30, "quote"), run(95, 5, "quote"))
     assert not verdict.wins
-    assert "claim check" in verdict.reasons[0]
+    assert "quotes stood in" in verdict.reasons[0]
 
 
 def test_one_set_that_is_lost_is_enough_to_stay_with_quotes() -> None:
