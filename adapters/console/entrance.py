@@ -40,11 +40,7 @@ async def start(request: Request, member: Visitor) -> Response:
 @router.get("/login", dependencies=[ForEverybody])
 async def login_page(request: Request, member: Visitor) -> Response:
     """Ask for name and password."""
-    return (
-        go(request, "/console/")
-        if member
-        else page(request, "login.html", None, problem="")
-    )
+    return go(request, "/console/") if member else page(request, "login.html", None, problem="")
 
 
 @router.post("/login", dependencies=[ForEverybody])
