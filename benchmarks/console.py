@@ -26,10 +26,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlmodel import SQLModel
 
-from bot.cases import Cases, Filter
 from bot.database import make_engine, parse_url
-from bot.figures import Figures
 from bot.migrations import upgrade
+from bot.reviewing.cases import Cases, Filter
+from bot.reviewing.figures import Figures
 from bot.store import Store
 from bot.tables import CaseState, MessageState, SendState
 from bot.types import Outcome

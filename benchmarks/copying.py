@@ -19,13 +19,13 @@ from pathlib import Path
 import torch
 
 from bot import models
+from bot.answering.prompt import FORMS
 from bot.engine import checkpoint, llama
 from bot.engine.batching import Batcher
 from bot.engine.checkpoint import Checkpoint
 from bot.engine.copying import STRENGTH, CopySource, Spelling
 from bot.engine.prompt_ids import encode
 from bot.engine.sampling import Sampling
-from bot.prompt import FORMS
 from training import generation_metrics, grounded
 from training.grounded import Example
 

@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bot.critic import Critic
 from bot.types import Outcome
 from knowledge.embed import Embedder, load_embedder
 from training.adversarial import whole
+from training.critic import Critic
 from training.evaluate_answers import evaluate_folder, load_golden
 from training.fit_search import auc
 from training.gate import is_wrong
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--model", type=Path)
     parser.add_argument("--examples", type=Path, help="a folder of grounded examples")
-    parser.add_argument("--critic", type=Path, default=Path("bot/critic.json"))
+    parser.add_argument("--critic", type=Path, default=Path("training/critic.json"))
     parser.add_argument("--data", type=Path, default=Path("../shared/data/feedback"))
     parser.add_argument("--kb", type=Path, default=Path("knowledge/sample/packwren"))
     parser.add_argument("--golden", type=Path, nargs="*", default=[])

@@ -31,7 +31,7 @@ import psutil
 import structlog
 
 from bot.config import LimitSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.types import Accept, Actor, Address, Event, Outcome, Question, Reply, Sink
 

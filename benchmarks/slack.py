@@ -41,7 +41,7 @@ from adapters.slack.places import Identity, Members
 from adapters.slack.votes import Votes
 from adapters.slack.workspaces import Single, caller
 from bot.config import LimitSettings, Settings, SlackSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.notes import Notes
 from bot.store import Store
 from tests.fakes.dialogue import RecordingChannel

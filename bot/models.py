@@ -55,7 +55,7 @@ class ModelManifest(_Strict):
     commit: str = ""  # of this project's code
     metrics: Mapping[str, float] = Field(default_factory=dict)
     capabilities: tuple[Capability, ...] = ()
-    prompt: Literal["full", "compact"] = "full"  # the form of `bot.prompt` it was trained with
+    prompt: Literal["full", "compact"] = "full"  # the form it was trained with
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Every read and write of conversations, votes and the audit, as verbs.
 
 Knows what people ask of the database. Taking messages in and getting replies out is
-`bot/journal.py`'s; threads and transactions are `bot/database.py`'s.
+`bot/dispatching/journal.py`'s; threads and transactions are `bot/database.py`'s.
 
 Reads see what is committed. Writes have happened, durably, when they return.
 """
@@ -84,7 +84,7 @@ class Counts:
 class Store:
     """The one way into the database. Made by `Store.open`.
 
-    `clean` takes out of people's words what must not be kept; see `bot/redact.py`.
+    `clean` takes out of people's words what must not be kept; see `bot/reviewing/redact.py`.
     """
 
     def __init__(self, database: Database, clean: Callable[[str], str] = str) -> None:

@@ -1,4 +1,4 @@
-"""Generator against discriminator: what comes of it is the critic (`bot.critic`).
+"""Generator against discriminator: what comes of it is the critic (`training.critic`).
 
 After Goodfellow et al. 2014 ("Generative adversarial nets"), for text as its successors have it,
 since words are discrete and no gradient passes through them: the discriminator's verdict becomes
@@ -39,8 +39,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from bot.critic import TERMS, Critic, chance
 from knowledge.types import Passage
+from training.critic import TERMS, Critic, chance
 from training.fit_search import auc, calibration_error, fit_logistic
 from training.generation_metrics import bare, distinct, self_bleu
 from training.grounded import Example

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.prompt import COMPACT
+from bot.answering.prompt import COMPACT
 from bot.types import Turn
 from knowledge.documents import read_folder
 from knowledge.language import detect_language

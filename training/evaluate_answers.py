@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from bot.answer import Generator, GroundedAnswerer
-from bot.prompt import FULL, Form
+from bot.answering.answer import Generator, GroundedAnswerer
+from bot.answering.prompt import FULL, Form
 from bot.types import Answerer, Limits, Outcome, Question, Reply, Turn
 from knowledge.errors import DeskhandError
 from knowledge.types import Audience

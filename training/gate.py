@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.answer import Generator, GroundedAnswerer
-from bot.prompt import FULL, Form
+from bot.answering.answer import Generator, GroundedAnswerer
+from bot.answering.prompt import FULL, Form
 from bot.types import Limits, Outcome, Reply
 from training.evaluate_answers import Golden, Judged, evaluate
 from training.grounded import Example

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from bot.cite import MARKER
-from bot.prompt import UNKNOWN
+from bot.answering.cite import MARKER
+from bot.answering.prompt import UNKNOWN
 from bot.words.facts import Facts, facts
 from bot.words.lexicon import tokens
 

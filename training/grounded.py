@@ -4,7 +4,7 @@ Composes examples from things known (`grounded_sources`, `grounded_written`): th
 answers among others that do not, two passages for two questions, none for a refusal, and orders
 to the model hidden in a page. Splits by document: no text, as passage, answer or distractor,
 stands on two sides. Does not know tokens or models; `turns` puts an example into the prompt
-that serving uses (`bot.prompt`).
+that serving uses (`bot.answering.prompt`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from bot.cite import MARKER, mark
-from bot.prompt import FULL, UNKNOWN, Form, build
+from bot.answering.cite import MARKER, mark
+from bot.answering.prompt import FULL, UNKNOWN, Form, build
+from bot.answering.units import Kind, units
 from bot.types import Turn
-from bot.units import Kind, units
 from bot.words.lexicon import content
 from knowledge.errors import DeskhandError
 from knowledge.types import Passage

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from bot.answering.units import sentences
 from bot.types import Turn
-from bot.units import sentences
 from knowledge.errors import DeskhandError
 from knowledge.types import Passage
 

@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from bot.answering.prompt import COMPACT, Form
 from bot.engine.prompt_ids import encode
-from bot.prompt import COMPACT, Form
 from training.errors import DataMissing
 from training.grounded import Example
 from training.loop import IGNORED, Outcome, Plan, Progress, accelerate, run

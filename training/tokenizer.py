@@ -32,7 +32,7 @@ MARKS = (
     "<passages>", "</passages>", '<passage number="', '" title="', "</passage>",
     "<question>", "</question>", "NOT IN THE PASSAGES.",
 )  # fmt: skip
-"""What every prompt and answer of `bot.prompt` holds, one token each. Ordinary text otherwise."""
+"""What every prompt and answer holds, one token each. Ordinary text otherwise."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"

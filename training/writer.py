@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from bot.answering.prompt import COMPACT, Form
 from bot.engine.prompt_ids import encode
-from bot.prompt import COMPACT, Form
 from training.errors import DataMissing
 from training.grounded import Example
 from training.sft import Lesson, answer_nats

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from adapters.console.desk import Office
-from bot.accounts import LONGEST, Login, Member
+from bot.reviewing.accounts import LONGEST, Login, Member
 from bot.tables import Role
 from knowledge.errors import DeskhandError
 

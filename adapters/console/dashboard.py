@@ -1,6 +1,6 @@
 """The dashboard: how support goes, in figures that each open the rows behind them.
 
-Knows the page and its charts; what a figure counts is `bot/figures.py`'s.
+Knows the page and its charts; what a figure counts is `bot/reviewing/figures.py`'s.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from starlette.responses import Response
 from adapters.console.access import AViewer, TheOffice
 from adapters.console.charts import HALF, bars, stacked
 from adapters.console.pages import fault_name, linked, page
-from bot.cases import Filter, day_of
-from bot.figures import DEFINITIONS, Day
+from bot.reviewing.cases import Filter, day_of
+from bot.reviewing.figures import DEFINITIONS, Day
 
 router = APIRouter()
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from adapters.web.limits import RateLimit
-from bot.accounts import Accounts
-from bot.cases import Cases
-from bot.curated import CuratedAnswers
-from bot.erase import Eraser
-from bot.faq import FaqDesk
-from bot.figures import Figures
-from bot.filing import Filing
 from bot.handover import Handovers
-from bot.review import Review
+from bot.reviewing.accounts import Accounts
+from bot.reviewing.cases import Cases
+from bot.reviewing.curated import CuratedAnswers
+from bot.reviewing.erase import Eraser
+from bot.reviewing.faq import FaqDesk
+from bot.reviewing.figures import Figures
+from bot.reviewing.filing import Filing
+from bot.reviewing.verdicts import Review
+from bot.reviewing.views import Views
 from bot.store import Store
 from bot.types import Answerer
-from bot.views import Views
 
 LOGINS_PER_ACCOUNT = 6  # a minute; a person mistypes, a program guesses
 LOGINS_PER_ADDRESS = 30

@@ -1,6 +1,6 @@
 """Logging in and out, and making the first administrator.
 
-Knows forms and limits; passwords and tokens are `bot/accounts.py`'s.
+Knows forms and limits; passwords and tokens are `bot/reviewing/accounts.py`'s.
 """
 
 from __future__ import annotations

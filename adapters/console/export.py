@@ -15,8 +15,8 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
-from bot.cases import Row
-from bot.redact import redact
+from bot.reviewing.cases import Row
+from bot.reviewing.redact import redact
 
 COLUMNS = (
     *("answer_id", "asked", "channel", "audience", "person", "lang", "question", "answer"),

@@ -1,6 +1,6 @@
 """The knowledge's pages: browse, search, write entries, approve files and suggestions.
 
-Knows the pages and their forms; what an entry does to the index is `bot/faq.py`'s.
+Knows the pages and their forms; what an entry does to the index is `bot/reviewing/faq.py`'s.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from starlette.responses import Response
 from adapters.console.access import UPLOAD, AReviewer, ATrainer, AViewer, Gate, TheOffice
 from adapters.console.desk import Office
 from adapters.console.pages import go, page
-from bot.accounts import Member
-from bot.cases import Filter
 from bot.errors import NotFound
-from bot.faq import SOURCE, Entry, read_upload
 from bot.handover import SuggestionState
-from bot.redact import redact
-from bot.review import Fault, Judgement
+from bot.reviewing.accounts import Member
+from bot.reviewing.cases import Filter
+from bot.reviewing.faq import SOURCE, Entry, read_upload
+from bot.reviewing.redact import redact
+from bot.reviewing.verdicts import Fault, Judgement
 from bot.tables import Role
 from knowledge.terms import fold
 from knowledge.types import Audience, Passage, Query

@@ -14,9 +14,9 @@ from starlette.responses import Response
 from adapters.console.access import AReviewer, TheOffice
 from adapters.console.desk import Office
 from adapters.console.pages import go, page
-from bot.accounts import Member
 from bot.errors import NotFound
 from bot.handover import Handover, Line
+from bot.reviewing.accounts import Member
 from bot.types import Actor
 
 router = APIRouter()

@@ -21,12 +21,12 @@ from starlette.responses import HTMLResponse, Response
 from adapters.console.access import office
 from adapters.markdown import safe_url
 from adapters.web.render import answer_html, passage_html
-from bot.accounts import Member
-from bot.filing import shown_reasons
-from bot.review import Fault
+from bot.answering.units import plain
+from bot.reviewing.accounts import Member
+from bot.reviewing.filing import shown_reasons
+from bot.reviewing.verdicts import Fault
 from bot.tables import Role
 from bot.types import Citation
-from bot.units import plain
 
 HERE = Path(__file__).parent
 

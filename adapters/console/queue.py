@@ -1,7 +1,7 @@
 """The queue: what waits for a reviewer, one case with all that is known of it, and the verdict.
 
 Knows the page's two halves (list and case) and its forms. Decides nothing: verdicts are
-`bot/review.py`'s, order and reasons `bot/filing.py`'s.
+`bot/reviewing/verdicts.py`'s, order and reasons `bot/reviewing/filing.py`'s.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from starlette.responses import Response
 from adapters.console.access import AReviewer, AViewer, TheOffice
 from adapters.console.desk import Office
 from adapters.console.pages import page
-from bot.accounts import Member
-from bot.cases import Row
+from bot.answering.units import sentences
 from bot.errors import NotFound
-from bot.review import Batch, Fault, Judgement, asked_text
+from bot.reviewing.accounts import Member
+from bot.reviewing.cases import Row
+from bot.reviewing.verdicts import Batch, Fault, Judgement, asked_text
 from bot.tables import CaseState, Role
 from bot.types import Citation, Outcome, Question, Turn
-from bot.units import sentences
 from knowledge.types import Audience
 
 router = APIRouter()

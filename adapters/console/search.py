@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from adapters.console.access import ATrainer, AViewer, Gate, TheOffice
 from adapters.console.export import LINES, written
 from adapters.console.pages import FAULTS, go, page
-from bot.cases import PAGE, Filter
+from bot.reviewing.cases import PAGE, Filter
 from bot.tables import Role
 
 router = APIRouter()

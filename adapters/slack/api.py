@@ -1,7 +1,7 @@
 """Calls to Slack's Web API: one try each, errors by name, the platform's pauses kept.
 
 Knows HTTP statuses, error codes and rate limits. Never repeats a call: whether something is
-sent again is decided by who can look up whether it arrived (`bot/courier.py`).
+sent again is decided by who can look up whether it arrived (`bot/dispatching/courier.py`).
 
 Tiers (https://docs.slack.dev/apis/web-api/rate-limits) are kept from below for streams, whose
 tier is low: an answer that would not get a stream is posted whole instead of waiting for one.

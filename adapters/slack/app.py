@@ -29,7 +29,7 @@ from adapters.slack.intake import Intake, NotKept
 from adapters.slack.places import NAME, Members, Said, conversation, tenant, words
 from adapters.slack.render import HUMAN, VOTE
 from adapters.slack.votes import REASON, WITHDRAW, Votes
-from bot import notices
+from bot.dispatching import notices
 from bot.types import Address, Event
 from knowledge.types import Audience
 

@@ -35,7 +35,7 @@ from adapters.slack.places import (
 )
 from adapters.slack.votes import Votes
 from adapters.slack.workspaces import Workspaces, caller
-from bot import notices
+from bot.dispatching import notices
 from bot.errors import Busy, Refused, StoreError, TooLarge
 from bot.handover import Handovers
 from bot.notes import Notes

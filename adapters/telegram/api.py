@@ -2,7 +2,7 @@
 
 Knows aiogram's client, Telegram's error texts and its flood limits. Never repeats a call that may
 have been carried out: whether something is sent again is decided by who can tell
-(`bot/courier.py`).
+(`bot/dispatching/courier.py`).
 
 Limits (https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this): about
 one message a second in a chat, 20 a minute in a group, 30 a second to everybody. Edits count.

@@ -28,7 +28,7 @@ from adapters.telegram.staff import StaffDesk
 from adapters.telegram.talks import Talks
 from adapters.telegram.votes import Votes
 from bot.config import TelegramSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.errors import ConfigError, StoreError
 from bot.handover import Desk, Handovers, from_staff
 from bot.notes import Notes

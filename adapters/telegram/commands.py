@@ -26,9 +26,9 @@ from adapters.telegram.talks import Talks
 from adapters.telegram.texts import texts
 from adapters.telegram.votes import ERASE, TALK, Votes, vote_keyboard
 from bot.config import TelegramPlace, TelegramSettings
-from bot.erase import Eraser, person_of
 from bot.errors import ConfigError
 from bot.handover import Handovers
+from bot.reviewing.erase import Eraser, person_of
 from bot.store import Exchange, Store
 from bot.types import Actor, Event
 

@@ -45,8 +45,8 @@ from adapters.telegram.staff import StaffDesk
 from adapters.telegram.talks import Talks
 from adapters.telegram.texts import texts
 from adapters.telegram.votes import ERASE, REASON, STOP, TALK, VOTE, WORDS, Votes
-from bot import notices
 from bot.config import TelegramPlace, TelegramSettings
+from bot.dispatching import notices
 from bot.errors import Busy, Refused, StoreError, TooLarge
 from bot.notes import Notes
 from bot.store import Store

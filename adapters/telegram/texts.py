@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bot import notices
+from bot.dispatching import notices
 
 COMMANDS = ("help", "new", "human", "feedback", "privacy", "delete_my_data")
 REASONS = ("wrong", "missing", "old", "beside", "unclear")

@@ -32,7 +32,7 @@ from adapters.web.security import check_origin
 from adapters.web.sessions import Session, Sessions
 from adapters.web.types import Library
 from adapters.web.views import exchange_view, reply_view, staff_view, vote_view
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.metrics import REFUSED
 from bot.store import Store
 from bot.types import Actor, Address, Event, Outcome, Reply, Vote

@@ -26,7 +26,7 @@ from adapters.web.security import BodyLimit, Boundary, Hosts, SecurityHeaders, a
 from adapters.web.sessions import Sessions
 from adapters.web.types import Library, Readiness
 from bot.config import Settings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 
 _HERE = Path(__file__).parent

@@ -27,8 +27,8 @@ from bot.types import Outcome, Question, Reply
 from knowledge.types import Audience
 
 if TYPE_CHECKING:
-    from bot.accounts import Member
     from bot.cli.wiring import Answering
+    from bot.reviewing.accounts import Member
     from bot.store import Store
 
 DAYS = 30
@@ -112,7 +112,7 @@ async def fill(store: Store, made: Answering) -> None:
             connection.execute(sa.insert(_tables[name]), values)
 
     await store.database.write(write)
-    from bot.accounts import Accounts
+    from bot.reviewing.accounts import Accounts
 
     accounts, password = Accounts(store.database), secrets.token_urlsafe(9)
     await accounts.add("demo", password, Role.ADMIN, Audience.INTERNAL, "demo")
@@ -125,9 +125,9 @@ async def fill(store: Store, made: Answering) -> None:
 
 async def _review(store: Store, made: Answering, rita: Member) -> None:
     """Let a reviewer have decided the older half, and corrected one answer for everybody."""
-    from bot.cases import Cases
-    from bot.filing import Filing
-    from bot.review import Fault, Judgement, Review
+    from bot.reviewing.cases import Cases
+    from bot.reviewing.filing import Filing
+    from bot.reviewing.verdicts import Fault, Judgement, Review
 
     if made.curated is None:
         return

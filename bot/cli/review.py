@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from adapters.console.desk import Office
-    from bot.dispatch import Dispatcher
+    from bot.dispatching.dispatch import Dispatcher
     from bot.handover import Desk
     from bot.store import Store
 
@@ -47,14 +47,14 @@ async def reviewing(
     """Everything behind the console, filing and retention included."""
     from adapters.console.desk import LOGINS_PER_ACCOUNT, LOGINS_PER_ADDRESS, Office
     from adapters.web.limits import RateLimit
-    from bot.accounts import Accounts
-    from bot.cases import Cases
-    from bot.erase import Eraser
-    from bot.faq import FaqDesk
-    from bot.figures import Figures
-    from bot.filing import Filing
-    from bot.review import Review
-    from bot.views import Views
+    from bot.reviewing.accounts import Accounts
+    from bot.reviewing.cases import Cases
+    from bot.reviewing.erase import Eraser
+    from bot.reviewing.faq import FaqDesk
+    from bot.reviewing.figures import Figures
+    from bot.reviewing.filing import Filing
+    from bot.reviewing.verdicts import Review
+    from bot.reviewing.views import Views
 
     if made.curated is None:
         raise ConfigError("The console needs answers that look at what was curated.")
@@ -128,7 +128,7 @@ async def _keep_filing(filing: Any) -> None:  # noqa: ANN401 - imported late
 
 
 async def _keep_retention(eraser: Any, days: int) -> None:  # noqa: ANN401 - imported late
-    from bot.erase import retention_moment
+    from bot.reviewing.erase import retention_moment
 
     while True:
         try:
@@ -172,7 +172,7 @@ def add_user(
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
 
     async def work(store: Store) -> None:
-        from bot.accounts import Accounts
+        from bot.reviewing.accounts import Accounts
 
         await Accounts(store.database).add(name, password, role, audience, "command line")
 
@@ -188,7 +188,7 @@ def list_users() -> None:
     """
 
     async def work(store: Store) -> list[Any]:
-        from bot.accounts import Accounts
+        from bot.reviewing.accounts import Accounts
 
         return await Accounts(store.database).everybody()
 
@@ -206,7 +206,7 @@ def set_password(name: Name) -> None:
     password = typer.prompt("New password", hide_input=True, confirmation_prompt=True)
 
     async def work(store: Store) -> None:
-        from bot.accounts import Accounts
+        from bot.reviewing.accounts import Accounts
 
         accounts = Accounts(store.database)
         found = [one for one in await accounts.everybody() if one.name == name.strip().lower()]
@@ -230,7 +230,7 @@ def export_user(channel: Channel, person: Person) -> None:
     """
 
     async def work(store: Store) -> Any:  # noqa: ANN401 - JSON
-        from bot.erase import Eraser
+        from bot.reviewing.erase import Eraser
 
         return await Eraser(store.database).export(channel, person)
 
@@ -253,7 +253,7 @@ def delete_user(
         typer.confirm(f"Delete everything {channel}:{person} left?", abort=True)
 
     async def work(store: Store) -> Any:  # noqa: ANN401 - what was erased
-        from bot.erase import Eraser
+        from bot.reviewing.erase import Eraser
 
         return await Eraser(store.database).delete(channel, person, "command line")
 

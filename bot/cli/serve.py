@@ -21,7 +21,7 @@ from knowledge.types import Audience
 if TYPE_CHECKING:
     from adapters.web.server import WebServer
     from adapters.web.types import Readiness
-    from bot.dispatch import Dispatcher
+    from bot.dispatching.dispatch import Dispatcher
     from bot.store import Store
     from knowledge.search import HybridRetriever
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from adapters.telegram.channel import TelegramChannel
-    from bot.dispatch import Dispatcher
+    from bot.dispatching.dispatch import Dispatcher
     from bot.handover import Desk, Handovers
     from bot.store import Store
 

@@ -12,7 +12,7 @@ from bot.cli.console import err, print_json, print_line, progress, settings
 from bot.cli.train import train
 
 if TYPE_CHECKING:
-    from bot.prompt import Form as PromptForm
+    from bot.answering.prompt import Form as PromptForm
 
 Form = Annotated[str, typer.Option(help="Form of the prompt: compact or full.")]
 Seed = Annotated[int, typer.Option(help="Decides every draw and every order.")]
@@ -140,8 +140,8 @@ def critic(
 
 
 def _form(name: str) -> PromptForm:
+    from bot.answering.prompt import FORMS
     from bot.errors import ConfigError
-    from bot.prompt import FORMS
 
     if name not in FORMS:
         raise ConfigError(f"There is no form {name!r}.", f"Use {' or '.join(FORMS)}.")

@@ -24,12 +24,12 @@ from knowledge.errors import EmptyKnowledge, IndexMissing
 from knowledge.types import Audience
 
 if TYPE_CHECKING:
-    from bot.answer import GroundedAnswerer
-    from bot.curated import CuratedAnswers
-    from bot.dispatch import Dispatcher
+    from bot.answering.answer import GroundedAnswerer
+    from bot.answering.prompt import Form
+    from bot.dispatching.dispatch import Dispatcher
     from bot.engine.supervisor import EngineSupervisor
     from bot.handover import Desk, Handovers
-    from bot.prompt import Form
+    from bot.reviewing.curated import CuratedAnswers
     from bot.store import Store
     from bot.writing.writer import WritingAnswerer
     from knowledge.documents import Problem
@@ -151,7 +151,7 @@ def build_index(
     step: Callable[[int, int], None] | None = None,
 ) -> Built:
     """Read, split, embed and index; the new version is current when this returns."""
-    from bot.faq import entries_of, with_entries
+    from bot.reviewing.faq import entries_of, with_entries
     from knowledge.documents import read_folder, split
 
     reading = read_folder(paths, audience=audience)
@@ -189,7 +189,7 @@ def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
 def prompt_form(model: str | Path) -> Form:
     """The form of the prompt that a model was tuned with; the full one where nothing says so."""
     from bot import models
-    from bot.prompt import FORMS, FULL
+    from bot.answering.prompt import FORMS, FULL
 
     folder = Path(model)
     manifest = models.read(folder) if str(model) and folder.is_dir() else None
@@ -236,13 +236,13 @@ async def engine_ready(supervisor: EngineSupervisor) -> None:
 @asynccontextmanager
 async def answering(settings: Settings, opened: Store | None = None) -> AsyncIterator[Answering]:
     """Everything between a question and a reply; with a database, its curated answers too."""
-    from bot.answer import GroundedAnswerer
+    from bot.answering.answer import GroundedAnswerer
 
     embedder = await asyncio.to_thread(load_embedder, settings)
     retriever = await asyncio.to_thread(open_retriever, settings, embedder)
     curated = None
     if opened is not None:
-        from bot.curated import CuratedAnswers
+        from bot.reviewing.curated import CuratedAnswers
 
         curated = CuratedAnswers(opened.database, embedder)
         await curated.load()
@@ -263,7 +263,7 @@ async def answering(settings: Settings, opened: Store | None = None) -> AsyncIte
 @asynccontextmanager
 async def store(settings: Settings) -> AsyncIterator[Store]:
     """The database, held by this process alone."""
-    from bot.redact import redact
+    from bot.reviewing.redact import redact
     from bot.store import Store
 
     opened = await asyncio.to_thread(
@@ -313,7 +313,7 @@ async def dispatching(
     desks: Callable[[Handovers], Iterable[Desk]] = lambda _: (),
 ) -> AsyncIterator[Dispatcher]:
     """A running dispatcher; drains on leaving. `desks` makes the places where staff sit."""
-    from bot.dispatch import Dispatcher
+    from bot.dispatching.dispatch import Dispatcher
 
     dispatcher = Dispatcher(opened, writing(settings, made), channels, settings.limits)
     for desk in desks(dispatcher.handovers):

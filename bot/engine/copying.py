@@ -1,11 +1,11 @@
 """Helps a model to copy: figures, names, codes and addresses come out as the passages have them.
 
 Knows texts and what tokens spell; does not know models, requests or whether an answer is right:
-the claim check of `bot/ground.py` stays the judge of that. A small model knows where to copy from
-but slips in the middle of a rare string. Once it has begun one that stands in the passages, the
-tokens that go on as the passages do are raised by a few nats, and so is a boundary where the
-string ends; figures that no passage begins with are lowered. The model still chooses: among
-several strings with the same beginning, and, where it is sure enough, against the help.
+the claim check of `bot/answering/ground.py` stays the judge of that. A small model knows where to
+copy from but slips in the middle of a rare string. Once it has begun one that stands in the
+passages, the tokens that go on as the passages do are raised by a few nats, and so is a boundary
+where the string ends; figures that no passage begins with are lowered. The model still chooses:
+among several strings with the same beginning, and, where it is sure enough, against the help.
 
 A soft form of pointing (Vinyals et al. 2015, https://arxiv.org/abs/1506.03134; See et al. 2017,
 https://arxiv.org/abs/1704.04368) that needs no training; the bias is an ordinary context bias as

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.engine import Connection
 
-from bot import notices
-from bot.courier import Courier, Parcel, Patience, insist
 from bot.database import Database
+from bot.dispatching import notices
+from bot.dispatching.courier import Courier, Parcel, Patience, insist
 from bot.handover import rows
 from bot.handover.nouns import Desk, Handover, Line
 from bot.tables import LineKind, SendState
@@ -140,7 +140,7 @@ def to_person(row: rows.Row) -> Reply:
 
 
 class _Lines:
-    """The outbox that couriers work with (`bot.courier.Outbox`)."""
+    """The outbox that couriers work with (`bot.dispatching.courier.Outbox`)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

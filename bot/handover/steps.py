@@ -19,13 +19,13 @@ from typing import TypeVar
 from sqlalchemy.engine import Connection
 from sqlmodel import Session
 
-from bot.courier import Patience
 from bot.database import Database
+from bot.dispatching.courier import Patience
+from bot.dispatching.journal import settle
 from bot.errors import NotAllowed, NotFound
 from bot.handover import rows
 from bot.handover.nouns import Desk, Handover, StaffMessage, Suggestion
 from bot.handover.relay import STAFF, Relay, to_person
-from bot.journal import settle
 from bot.tables import HandoverState, LineKind, SendState, SuggestionState
 from bot.types import Actor, Channel, Outcome, Reply, Turn
 from bot.words.phrases import SPOKEN

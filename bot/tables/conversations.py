@@ -1,7 +1,7 @@
 """Conversations: messages, answers, deliveries, votes, the audit and what channels remember.
 
 Knows columns, constraints and how a reply lies in its row. `bot/migrations` creates the tables
-and a test compares the two; `bot/store.py` and `bot/journal.py` are the only readers and writers.
+and a test compares the two; `bot/store.py` and `bot/dispatching/journal.py` read and write them.
 """
 
 from __future__ import annotations

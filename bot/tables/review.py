@@ -2,7 +2,7 @@
 
 Knows columns, constraints and indexes. A case is one answer as the console lists it: narrow, so
 that filters and figures over hundreds of thousands stay fast. It is derived from conversations
-and votes by `bot/filing.py`, but for the reviewer's part (state, verdict, holder).
+and votes by `bot/reviewing/filing.py`, but for the reviewer's part (state, verdict, holder).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from bot.units import plain, sentences
+from bot.answering.units import plain, sentences
 from bot.words.lexicon import content, is_unspaced, tokens
 
 

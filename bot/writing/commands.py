@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from bot.prompt import NAMES
+from bot.answering.prompt import NAMES
 
 Verb = Literal["draft", "summarize", "translate", "code"]
 VERBS: Mapping[str, Verb] = {

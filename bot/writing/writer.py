@@ -17,10 +17,10 @@ from importlib import resources
 
 import structlog
 
-from bot.answer import Generator
-from bot.cite import Citer
-from bot.compose import quotable
-from bot.prompt import NAMES
+from bot.answering.answer import Generator
+from bot.answering.cite import Citer
+from bot.answering.compose import quotable
+from bot.answering.prompt import NAMES
 from bot.types import Answerer, Citation, Engine, Limits, Outcome, Question, Reply, Sink, Turn
 from bot.words.facts import facts
 from bot.words.phrases import phrases

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.accounts import Accounts
 from bot.errors import NotAllowed
+from bot.reviewing.accounts import Accounts
 from bot.store import Store
 from bot.tables import Role
 from knowledge.types import Audience

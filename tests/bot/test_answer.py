@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import REGISTRY
 
-from bot.answer import GroundedAnswerer
-from bot.prompt import UNKNOWN
+from bot.answering.answer import GroundedAnswerer
+from bot.answering.prompt import UNKNOWN
 from bot.types import Limits, Outcome, Question, Reply, Turn
 from bot.words.phrases import SPOKEN
 from knowledge.index import IndexFolder

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.compose import BUDGET, QUOTED, Piece, Quoter, quotable
-from bot.units import Kind, plain, sentences, units
+from bot.answering.compose import BUDGET, QUOTED, Piece, Quoter, quotable
+from bot.answering.units import Kind, plain, sentences, units
 from knowledge.types import Hit, Passage
 from tests.fakes.company import (
     CODE,

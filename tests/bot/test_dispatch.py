@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from bot import notices
+from bot.dispatching import notices
 from bot.errors import Busy, EngineError, Refused, TooLarge
 from bot.store import Store
 from bot.tables import SendState

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bot.erase import Eraser, person_of
-from bot.review import Fault, Judgement
+from bot.reviewing.erase import Eraser, person_of
+from bot.reviewing.verdicts import Fault, Judgement
 from bot.store import Store
 from bot.tables import CaseState
 from bot.types import Vote

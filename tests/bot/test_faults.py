@@ -18,11 +18,11 @@ import pytest
 import sqlalchemy as sa
 
 from bot.config import LimitSettings
-from bot.courier import Patience
 from bot.database import make_engine, parse_url
-from bot.dispatch import Dispatcher
+from bot.dispatching.courier import Patience
+from bot.dispatching.dispatch import Dispatcher
+from bot.dispatching.journal import Journal
 from bot.errors import Refused, StoreUnavailable
-from bot.journal import Journal
 from bot.store import Store
 from bot.tables import SendState
 from bot.types import Outcome

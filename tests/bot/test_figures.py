@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.cases import Cases, Filter
-from bot.figures import DEFINITIONS, Figures
+from bot.reviewing.cases import Cases, Filter
+from bot.reviewing.figures import DEFINITIONS, Figures
 from bot.store import Store
 from bot.types import Outcome, Reply, Vote
 from knowledge.types import Audience

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.answer import GroundedAnswerer
+from bot.answering.answer import GroundedAnswerer
 from bot.types import Outcome, Question, Reply, Turn
 from knowledge.index import IndexFolder
 from knowledge.search import HybridRetriever

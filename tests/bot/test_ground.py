@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cite import MARKER, Citer, mark
-from bot.ground import Checked, Checker, Passages, neutral
+from bot.answering.cite import MARKER, Citer, mark
+from bot.answering.ground import Checked, Checker, Passages, neutral
 from bot.words.facts import facts, number
 from tests.fakes.company import CODE, DECAF, ORGANIC, PRICES, RETURNS, SHIPPING, embedder
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from bot import notices
+from bot.dispatching import notices
 from bot.errors import DeliveryError, NotAllowed, NotFound
 from bot.handover import Handover, HandoverState, LineKind, SuggestionState, from_staff
 from bot.store import Store

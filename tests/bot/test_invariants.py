@@ -23,8 +23,8 @@ from hypothesis.stateful import (
 )
 
 from bot.config import LimitSettings
-from bot.courier import Patience
-from bot.dispatch import Dispatcher
+from bot.dispatching.courier import Patience
+from bot.dispatching.dispatch import Dispatcher
 from bot.errors import Busy, DeliveryError
 from bot.store import Exchange, Store
 from bot.tables import SendState

@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from bot.dispatching.journal import Journal
 from bot.errors import StoreError
-from bot.journal import Journal
 from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Outcome, Reply

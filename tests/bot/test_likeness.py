@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.likeness import Alike
+from bot.reviewing.likeness import Alike
 from tests.fakes.company import embedder
 
 

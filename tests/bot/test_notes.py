@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.journal import Journal
+from bot.dispatching.journal import Journal
 from bot.notes import Notes
 from bot.store import Store
 from bot.types import Outcome, Reply

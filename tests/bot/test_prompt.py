@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prompt import COMPACT, FULL, HISTORY_CHARS, TOTAL_CHARS, UNKNOWN, build
+from bot.answering.prompt import COMPACT, FULL, HISTORY_CHARS, TOTAL_CHARS, UNKNOWN, build
 from bot.types import Turn
 from tests.fakes.company import PASSAGES, RETURNS, SHIPPING
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.redact import redact
+from bot.reviewing.redact import redact
 
 
 @pytest.mark.parametrize(

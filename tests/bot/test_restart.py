@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from bot import dispatch
+from bot.dispatching import dispatch
+from bot.dispatching.journal import Journal
 from bot.errors import Busy, DeliveryError
-from bot.journal import Journal
 from bot.store import Store
 from bot.tables import MessageState, SendState
 from bot.types import Outcome, Reply

@@ -8,14 +8,14 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from bot.cases import Filter
+from bot.answering.understand import understand
 from bot.errors import NotAllowed, NotFound
-from bot.filing import Filing, Signs, reasons_of, weight_of
-from bot.review import Fault, Judgement
+from bot.reviewing.cases import Filter
+from bot.reviewing.filing import Filing, Signs, reasons_of, weight_of
+from bot.reviewing.verdicts import Fault, Judgement
 from bot.store import Store
 from bot.tables import CaseState
 from bot.types import Citation, Outcome, Question, Reply, Vote
-from bot.understand import understand
 from knowledge.types import Audience
 from tests.fakes.embedder import WordEmbedder
 from tests.fakes.reviewers import ANN, BEN, BOTH, OUTSIDER, WRONG, Office

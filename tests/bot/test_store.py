@@ -21,8 +21,8 @@ from sqlmodel import SQLModel
 
 from bot import migrations
 from bot.database import make_engine, parse_url
+from bot.dispatching.journal import Journal
 from bot.errors import AlreadyRunning, ConfigError, NotFound, StoreError
-from bot.journal import Journal
 from bot.store import Store
 from bot.tables import MessageState, SendState, columns
 from bot.types import Citation, Event, Found, Outcome, Reply, Turn, Vote

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.answering.understand import PARTS, SEARCHED, normalise, split, understand
 from bot.types import Turn
-from bot.understand import PARTS, SEARCHED, normalise, split, understand
 from bot.words.lexicon import language
 from bot.words.orders import is_planted, without_orders
 from bot.words.phrases import SPOKEN

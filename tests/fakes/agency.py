@@ -23,15 +23,15 @@ from adapters.web.app import create_app
 from adapters.web.channel import WebChannel
 from adapters.web.server import WebServer
 from adapters.web.types import Readiness
-from bot.accounts import Login
-from bot.answer import GroundedAnswerer
+from bot.answering.answer import GroundedAnswerer
 from bot.cli import review
 from bot.cli.wiring import Answering
 from bot.config import ConsoleSettings, LimitSettings, ServerSettings, Settings
-from bot.curated import CuratedAnswers
-from bot.dispatch import Dispatcher
-from bot.journal import Journal
-from bot.redact import redact
+from bot.dispatching.dispatch import Dispatcher
+from bot.dispatching.journal import Journal
+from bot.reviewing.accounts import Login
+from bot.reviewing.curated import CuratedAnswers
+from bot.reviewing.redact import redact
 from bot.store import Store
 from bot.tables import Role
 from bot.types import Actor, Address, Event, Outcome, Reply, Vote

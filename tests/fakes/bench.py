@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bot.config import LimitSettings
-from bot.courier import Patience
-from bot.dispatch import Dispatcher
+from bot.dispatching.courier import Patience
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.tables import SendState
 from bot.types import Outcome, Question, Reply, Sink

@@ -17,7 +17,7 @@ from adapters.web.channel import WebChannel
 from adapters.web.server import WebServer
 from adapters.web.types import Readiness
 from bot.config import LimitSettings, ServerSettings, Settings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from knowledge.types import Passage
 from tests.fakes.scripted import ScriptedAnswerer

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 
-from bot.accounts import Member
-from bot.cases import Cases
-from bot.curated import CuratedAnswers
-from bot.filing import Filing
-from bot.journal import Journal
-from bot.review import Fault, Judgement, Review
+from bot.answering.understand import understand
+from bot.dispatching.journal import Journal
+from bot.reviewing.accounts import Member
+from bot.reviewing.cases import Cases
+from bot.reviewing.curated import CuratedAnswers
+from bot.reviewing.filing import Filing
+from bot.reviewing.verdicts import Fault, Judgement, Review
 from bot.store import Store
 from bot.tables import CaseState, Role
 from bot.types import Outcome, Question, Reply, Vote
-from bot.understand import understand
 from knowledge.types import Audience
 from tests.fakes.dialogue import event
 from tests.fakes.embedder import WordEmbedder

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from bot.answering.prompt import COMPACT
 from bot.models import ModelManifest
-from bot.prompt import COMPACT
 from training import model_folder, sft, tokenizer, tune_report
 from training.grounded import Example, Split, examples, write
 from training.grounded_sources import Known

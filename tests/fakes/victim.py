@@ -23,7 +23,7 @@ import sqlalchemy as sa
 import structlog
 
 from bot.config import LimitSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.tables import SendState
 from bot.types import Accept, Address, Outcome, Question, Reply, Sink

@@ -12,10 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.critic import TERMS, Critic
 from tests.fakes.embedder import WordEmbedder
 from tests.fakes.tuning import Tuned, lessons
 from training.adversarial import Rounds, advantages, evidence, fight, save, table
+from training.critic import TERMS, Critic
 from training.grounded import Example
 from training.writer import Writer
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.prompt import UNKNOWN
+from bot.answering.prompt import UNKNOWN
 from knowledge.types import Passage
 from training.generation_metrics import (
     HEAD,

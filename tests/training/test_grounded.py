@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.cite import MARKER, Citer
-from bot.ground import Checker, Passages
-from bot.prompt import COMPACT, UNKNOWN
+from bot.answering.cite import MARKER, Citer
+from bot.answering.ground import Checker, Passages
+from bot.answering.prompt import COMPACT, UNKNOWN
 from tests.fakes.embedder import WordEmbedder
 from training.grounded import (
     SPLITS,
@@ -132,7 +132,7 @@ def test_an_answer_that_the_prompt_does_not_show_is_not_readable() -> None:
 
 
 def test_the_prompt_is_the_one_that_serving_builds() -> None:
-    from bot.prompt import build
+    from bot.answering.prompt import build
 
     one = MADE[0]
     assert one.turns(COMPACT) == build(one.question, one.passages, one.history, one.lang, COMPACT)

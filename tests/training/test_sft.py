@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import models
+from bot.answering.prompt import COMPACT, FULL, UNKNOWN
 from bot.cli import wiring
 from bot.engine.client import EngineClient
-from bot.prompt import COMPACT, FULL, UNKNOWN
 from bot.types import Limits
 from tests.fakes.engine_process import EngineProcess
 from tests.fakes.tuning import CONTEXT, Tuned, lessons

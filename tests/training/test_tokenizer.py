@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bot.prompt import COMPACT, FULL, UNKNOWN, build
+from bot.answering.prompt import COMPACT, FULL, UNKNOWN, build
 from bot.types import Turn
 from knowledge.types import Passage
 from training import tokenizer

@@ -181,7 +181,7 @@ def _own_data() -> None:
 
 
 def _words() -> None:
-    """The search's words, in each database's own full-text index. See `bot/cases.py`."""
+    """The search's words, in each database's own full-text index. See `bot/reviewing/cases.py`."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute("CREATE VIRTUAL TABLE case_words USING fts5(words, detail=none)")
         return

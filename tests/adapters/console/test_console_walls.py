@@ -14,10 +14,10 @@ from fastapi.routing import APIRoute
 
 from adapters.console.app import is_open, role_of, routes
 from adapters.console.export import safe
-from bot.accounts import RANK
 from bot.cli.review import tell
 from bot.errors import NotAllowed
-from bot.review import Fault, Judgement
+from bot.reviewing.accounts import RANK
+from bot.reviewing.verdicts import Fault, Judgement
 from bot.tables import Role
 from bot.types import Citation, Outcome, Reply
 from knowledge.types import Audience

@@ -15,7 +15,7 @@ import pytest
 
 from adapters.slack.channel import check
 from bot.config import SlackSettings
-from bot.courier import Patience
+from bot.dispatching.courier import Patience
 from bot.errors import ConfigError
 from tests.fakes.scripted import Script, ScriptedAnswerer
 from tests.fakes.slack import FakeSlack, Fault

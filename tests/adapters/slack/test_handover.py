@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from bot import notices
-from bot.courier import Patience
+from bot.dispatching import notices
+from bot.dispatching.courier import Patience
 from bot.handover import HandoverState
 from bot.handover.rows import unsent
 from bot.types import Outcome, Reply

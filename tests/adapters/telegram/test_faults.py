@@ -20,7 +20,7 @@ from adapters.telegram.channel import check
 from adapters.telegram.intake import ALLOWED_UPDATES
 from adapters.telegram.polling import Watch
 from bot.config import LimitSettings, Settings, TelegramSettings
-from bot.courier import Patience
+from bot.dispatching.courier import Patience
 from bot.errors import ConfigError
 from bot.notes import Notes
 from bot.store import Store

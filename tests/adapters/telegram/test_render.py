@@ -16,7 +16,7 @@ from adapters.telegram.menu import calls
 from adapters.telegram.render import PIECE, partial, pieces, utf16, visible
 from adapters.telegram.rich import worth_it
 from adapters.telegram.texts import COMMANDS, LANGUAGES, REASONS, notice, texts
-from bot import notices
+from bot.dispatching import notices
 from bot.types import Citation, Outcome, Reply
 from tests.fakes.telegram.entities import parse as telegram_parse
 

@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 
 from bot.cli import telegram as joined
 from bot.config import Settings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.errors import ConfigError
 from bot.store import Store
 from tests.fakes.scripted import ScriptedAnswerer

@@ -19,8 +19,8 @@ from adapters.slack.installs import Many, Vault
 from adapters.slack.oauth import Install
 from adapters.slack.places import PATH
 from bot.config import LimitSettings, Settings, SlackSettings
-from bot.courier import Patience
-from bot.dispatch import Dispatcher
+from bot.dispatching.courier import Patience
+from bot.dispatching.dispatch import Dispatcher
 from bot.installs import Installs
 from bot.store import Store
 from bot.types import Answerer

@@ -18,7 +18,7 @@ from types import TracebackType
 
 from adapters.slack.channel import SlackChannel
 from bot.config import Settings, SlackSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.types import Accepted, Event, Outcome, Question, Reply, Sink
 from tests.fakes.slack.desk import LIMITS

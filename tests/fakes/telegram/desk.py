@@ -18,8 +18,8 @@ from starlette.routing import Route
 
 from adapters.telegram.channel import PATH, TelegramChannel
 from bot.config import LimitSettings, Settings, TelegramSettings
-from bot.courier import Patience
-from bot.dispatch import Dispatcher
+from bot.dispatching.courier import Patience
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.types import Answerer
 from tests.fakes.scripted import ScriptedAnswerer

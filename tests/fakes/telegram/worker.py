@@ -16,7 +16,7 @@ from pathlib import Path
 
 from adapters.telegram.channel import TelegramChannel
 from bot.config import Settings, TelegramSettings
-from bot.dispatch import Dispatcher
+from bot.dispatching.dispatch import Dispatcher
 from bot.store import Store
 from bot.types import Accepted, Event, Outcome, Question, Reply, Sink
 from tests.fakes.telegram.desk import LIMITS

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bot.cite import MARKER, Citer, mark
-from bot.prompt import UNKNOWN
-from bot.units import Kind, Unit, plain, units
+from bot.answering.cite import MARKER, Citer, mark
+from bot.answering.prompt import UNKNOWN
+from bot.answering.units import Kind, Unit, plain, units
 from bot.words.facts import Facts, facts, opposed
 from bot.words.lexicon import content, language
 from knowledge.types import Passage

@@ -1,7 +1,7 @@
 """The figures of the dashboard, each with its definition.
 
 Knows how often what happened in a period. Every figure is a count of cases that a filter
-(`bot/cases.py`) finds, so that each number opens its rows. Confirmed and assumed are never added
+(`cases.py`) finds, so that each number opens its rows. Confirmed and assumed are never added
 up: silence is not consent.
 """
 
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
-from bot.cases import Audiences, Filter, conditions
 from bot.database import Database
-from bot.filing import FOLLOW_UP
+from bot.reviewing.cases import Audiences, Filter, conditions
+from bot.reviewing.filing import FOLLOW_UP
 from bot.tables import CaseState
 from bot.types import Outcome
 

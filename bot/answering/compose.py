@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.units import Kind, Unit, plain, units
+from bot.answering.units import Kind, Unit, plain, units
 from bot.words.lexicon import content, tokens
 from bot.words.orders import is_planted
 from bot.words.wants import Asked

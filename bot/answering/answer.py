@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from bot.cite import Citer, mark
-from bot.compose import Piece, Quoter, quotable
-from bot.curated import CuratedAnswers
+from bot.answering.cite import Citer, mark
+from bot.answering.compose import Piece, Quoter, quotable
+from bot.answering.ground import Checker, Passages
+from bot.answering.prompt import FULL, Form, build
+from bot.answering.readings import Read, best_reading
+from bot.answering.understand import Part, Understood, understand
+from bot.answering.units import plain
 from bot.errors import EngineError
-from bot.ground import Checker, Passages
 from bot.metrics import STAGE_SECONDS
-from bot.prompt import FULL, Form, build
-from bot.readings import Read, best_reading
+from bot.reviewing.curated import CuratedAnswers
 from bot.types import Engine, Found, Limits, Outcome, Question, Reply, Sink, Turn
-from bot.understand import Part, Understood, understand
-from bot.units import plain
 from bot.words.followup import Candidate
 from bot.words.phrases import phrases
 from bot.words.smalltalk import Talk

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.critic import TERMS, Critic, default_weights
-from bot.prompt import UNKNOWN
+from bot.answering.prompt import UNKNOWN
 from tests.fakes.company import embedder
 from tests.fakes.embedder import WordEmbedder
+from training.critic import TERMS, Critic, default_weights
 
 PASSAGES = (
     "Returns are free for 30 days after delivery. Send the parcel to the warehouse.",

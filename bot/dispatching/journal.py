@@ -1,7 +1,7 @@
 """The durable inbox and outbox: what was taken in, what was answered, what was shown.
 
 Knows the states of a message and of a delivery and every step between them. Does not know
-order, load or channels (`bot/dispatch.py`).
+order, load or channels (`bot/dispatching/dispatch.py`).
 
 Each verb is one committed transaction, may be repeated without harm, and moves a row only
 forwards: a message that is answered stays answered, a reply that is sent stays sent.

@@ -2,9 +2,9 @@
 
 Looks at meaning, wording, figures and form, and weighs them by fitted coefficients
 (`critic.json`, made by `deskhand train critic`, where it is trained as the discriminator against a
-generator's own answers). It ranks candidates and orders the review queue. Knows texts; does not
-know who wrote them, and decides nothing: whether a claim may be shown is `bot.ground`'s business.
-Synchronous work on the processor: call it off the event loop.
+generator's own answers). It ranks candidates; the answer path does without it, since it brought
+nothing there (`benchmarks/README.md`). Knows texts; does not know who wrote them, and decides
+nothing: whether a claim may be shown is the business of `bot/answering/ground.py`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bot.cite import MARKER
-from bot.prompt import UNKNOWN
-from bot.units import plain, sentences
+from bot.answering.cite import MARKER
+from bot.answering.prompt import UNKNOWN
+from bot.answering.units import plain, sentences
 from bot.words.facts import Facts, facts
 from bot.words.lexicon import content, tokens
 
@@ -154,7 +154,7 @@ def chance(weights: Mapping[str, float], evidence: FloatArray) -> float:
 @cache
 def default_weights() -> Mapping[str, float]:
     """The coefficients that come with Deskhand."""
-    text = resources.files("bot").joinpath("critic.json").read_text(encoding="utf-8")
+    text = resources.files("training").joinpath("critic.json").read_text(encoding="utf-8")
     found: Mapping[str, float] = json.loads(text)["weights"]
     return found
 

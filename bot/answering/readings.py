@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.understand import Part
+from bot.answering.understand import Part
 from bot.words.followup import Candidate, Lean
 from bot.words.lexicon import content
 from knowledge.types import Hit, Hits

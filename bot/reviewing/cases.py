@@ -1,7 +1,7 @@
 """Finds cases: the queue, the search over everything, and one case with all that is known of it.
 
 Knows filters, order and pages. Every verb takes the audiences the asker may see, and leaves out
-the rest. Reads only; what reviewers decide is `bot/review.py`'s.
+the rest. Reads only; what reviewers decide is `bot/reviewing/verdicts.py`'s.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlmodel import Session, SQLModel
 
 from bot.database import Database
 from bot.errors import NotFound
-from bot.filing import FOLLOW_UP
+from bot.reviewing.filing import FOLLOW_UP
 from bot.tables import CaseState
 from bot.types import Outcome
 from bot.words.lexicon import content

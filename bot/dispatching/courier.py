@@ -131,7 +131,7 @@ class Parcel:
 
 
 class Outbox(Protocol):
-    """Remembers how far each parcel has come (`bot/journal.py`)."""
+    """Remembers how far each parcel has come (`bot/dispatching/journal.py`)."""
 
     async def begin_send(self, answer_id: str, *, again: bool = False) -> int | None:
         """Count an attempt; None if the parcel must not be shown any more."""

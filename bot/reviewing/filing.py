@@ -1,7 +1,7 @@
 """Files every answer as a case, and says which ones somebody should look at, and why.
 
 Knows what speaks for a review and how heavily it weighs. Does not know what reviewers do
-(`bot/review.py`), or how cases are listed (`bot/cases.py`).
+(`bot/reviewing/verdicts.py`), or how cases are listed (`bot/reviewing/cases.py`).
 
 Cases follow the conversations: new answers are found by their time, changed votes by the audit,
 which gets a row for each of them. So nothing that takes messages in has to know about review,
@@ -22,8 +22,8 @@ from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
 from bot.database import Database
-from bot.likeness import Alike
 from bot.notes import Notes
+from bot.reviewing.likeness import Alike
 from bot.tables import CaseState
 from bot.types import Outcome
 from knowledge.embed import Embedder

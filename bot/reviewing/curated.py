@@ -1,6 +1,6 @@
 """Curated answers: what a person wrote, given word for word to whoever asks the same.
 
-Knows wordings, audiences and what makes two questions the same (`bot/likeness.py`). Does not
+Knows wordings, audiences and what makes two questions the same (`likeness.py`). Does not
 know the search: the answerer asks here first.
 
 Held in memory as well as in the database, and changed in both by the same verb: an approved
@@ -20,12 +20,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
+from bot.answering.understand import Understood
 from bot.database import Database
 from bot.errors import NotFound
-from bot.likeness import Alike
+from bot.reviewing.likeness import Alike
 from bot.tables import CuratedState
 from bot.types import Citation, Outcome, Question, Reply
-from bot.understand import Understood
 from bot.words.followup import Lean
 from knowledge.embed import Embedder
 from knowledge.types import Audience

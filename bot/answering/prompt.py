@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.answering.units import units
 from bot.types import Turn
-from bot.units import units
 from bot.words.lexicon import content
 from knowledge.types import Passage
 

@@ -11,8 +11,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.answering.units import sentences
 from bot.types import Turn
-from bot.units import sentences
 from bot.words.followup import Candidate, standalone, topic_of
 from bot.words.lexicon import content, language, tokens
 from bot.words.orders import without_orders

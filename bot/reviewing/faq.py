@@ -20,7 +20,7 @@ from sqlmodel import Session, SQLModel
 
 from bot.database import Database, make_engine, parse_url
 from bot.errors import NotAllowed, NotFound
-from bot.likeness import Alike
+from bot.reviewing.likeness import Alike
 from knowledge.documents import read_file, split
 from knowledge.embed import Embedder
 from knowledge.errors import UnreadableFile

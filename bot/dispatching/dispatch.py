@@ -1,7 +1,7 @@
 """One question in, one reply out: order, load, fairness, deadlines, stop and drain.
 
 Knows when a message is worked on and what becomes of it. Does not know how it is answered
-(`Answerer`), stored (`bot/journal.py`) or shown (`bot/courier.py`).
+(`Answerer`), stored (`bot/dispatching/journal.py`) or shown (`bot/dispatching/courier.py`).
 
 Every active conversation has one task, which takes its messages one after the other: answer,
 keep, show. Answering needs one of a bounded number of slots, handed out fairly across people;
@@ -13,27 +13,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
 import structlog
 
-from bot import metrics, notices
+from bot import metrics
 from bot.config import LimitSettings
-from bot.courier import Courier, Parcel, Patience, Showing, insist
+from bot.dispatching import notices
+from bot.dispatching.courier import Courier, Parcel, Patience, Showing, insist
+from bot.dispatching.journal import Journal, TakenIn, Unfinished
+from bot.dispatching.slots import FairSlots
+from bot.dispatching.work import End, Item, Load, Person, Talk
 from bot.errors import Busy, Refused, StoreError, TooLarge
 from bot.handover import Handovers, wish
-from bot.journal import Journal, TakenIn, Unfinished
-from bot.slots import FairSlots
 from bot.store import Store
 from bot.tables import SendState
 from bot.types import (
     Accepted,
     Actor,
-    Address,
     Answerer,
     Channel,
     Event,
@@ -48,77 +48,11 @@ MOST_ATTEMPTS = 3
 
 log = structlog.get_logger(__name__)
 
-Person = tuple[str, str]  # channel, actor id
-Talk = tuple[str, str]  # channel, conversation
-
 
 class _State(Enum):
     NEW = auto()
     RUNNING = auto()
     DRAINING = auto()
-
-
-class _End(Enum):
-    """Why an answer was cancelled."""
-
-    STOP = auto()  # the person pressed stop
-    DEADLINE = auto()
-    RELEASE = auto()  # the server stops; the next one will answer
-
-
-@dataclass(slots=True, eq=False)
-class _Item:
-    """One message in memory, from its commit until its reply is shown."""
-
-    message_id: int
-    event_id: str
-    address: Address
-    person: Person
-    due: float  # on the loop's clock, which never steps
-    since: float
-    attempts: int = 0
-    answer_id: str | None = None
-    send: SendState = SendState.READY
-    end: _End | None = None
-    begun: bool = False  # it has a slot
-    alone: bool = False  # it holds the place of the one suspect
-    work: asyncio.Task[Reply | None] | None = None
-    ended: asyncio.Future[None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-
-    @property
-    def talk(self) -> Talk:
-        return self.address.channel, self.address.conversation
-
-    def cancel(self, end: _End) -> None:
-        """Stop answering. The first reason counts."""
-        if self.end is None:
-            self.end = end
-            self.ended.set_result(None)
-        if self.work is not None:
-            self.work.cancel()
-
-
-@dataclass(slots=True)
-class _Load:
-    """What is in memory, counted as the limits count it."""
-
-    people: Counter[Person] = field(default_factory=Counter)  # unanswered messages
-    channels: Counter[str] = field(default_factory=Counter)  # undelivered replies
-    everybody: int = 0  # the sum of `people`, which is asked for with every message
-
-    def add(self, person: Person) -> None:
-        self.people[person] += 1
-        self.everybody += 1
-        metrics.WAITING.inc()
-
-    def remove(self, person: Person) -> None:
-        self.people[person] -= 1
-        self.everybody -= 1
-        if not self.people[person]:
-            del self.people[person]
-        metrics.WAITING.dec()
 
 
 class Dispatcher:
@@ -143,9 +77,9 @@ class Dispatcher:
         self._slots = FairSlots(limits.workers)
         self._alone = asyncio.Lock()
         self._state = _State.NEW
-        self._load = _Load()
+        self._load = Load()
         self._tracked: set[str] = set()
-        self._queues: dict[Talk, deque[_Item]] = {}
+        self._queues: dict[Talk, deque[Item]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -201,7 +135,7 @@ class Dispatcher:
         queue = self._queues.get((channel, conversation))
         if not queue or queue[0].answer_id is not None or queue[0].end is not None:
             return False
-        queue[0].cancel(_End.STOP)
+        queue[0].cancel(End.STOP)
         return True
 
     async def drain(self) -> None:
@@ -213,12 +147,12 @@ class Dispatcher:
         self._courier.stop()
         for queue in list(self._queues.values()):
             if queue[0].answer_id is None and not queue[0].begun:
-                queue[0].cancel(_End.RELEASE)
+                queue[0].cancel(End.RELEASE)
         await self.handovers.stop(0.1 * self._limits.drain_s)
         await self._settle_down(0.7 * self._limits.drain_s)
         for queue in list(self._queues.values()):
             if queue[0].answer_id is None:
-                queue[0].cancel(_End.RELEASE)
+                queue[0].cancel(End.RELEASE)
         await self._settle_down(0.1 * self._limits.drain_s)
         for task in self._tasks:
             task.cancel()
@@ -275,7 +209,7 @@ class Dispatcher:
             return
         now = asyncio.get_running_loop().time()
         self._track(
-            _Item(
+            Item(
                 message_id=taken.message_id,
                 event_id=event.id,
                 address=event.address,
@@ -293,7 +227,7 @@ class Dispatcher:
         else:
             self._load.channels[left.address.channel] += 1
         self._track(
-            _Item(
+            Item(
                 message_id=left.message_id,
                 event_id=left.event_id,
                 address=left.address,
@@ -306,7 +240,7 @@ class Dispatcher:
             )
         )
 
-    def _track(self, item: _Item) -> None:
+    def _track(self, item: Item) -> None:
         self._tracked.add(item.event_id)
         queue = self._queues.get(item.talk)
         if queue is not None:
@@ -336,14 +270,14 @@ class Dispatcher:
             for item in queue:
                 self._forget(item)
 
-    def _forget(self, item: _Item) -> None:
+    def _forget(self, item: Item) -> None:
         self._tracked.discard(item.event_id)
         if item.answer_id is None:
             self._load.remove(item.person)
         else:
             self._load.channels[item.address.channel] -= 1
 
-    async def _handle(self, item: _Item) -> None:
+    async def _handle(self, item: Item) -> None:
         """Answer, keep, show."""
         if item.answer_id is not None:
             record = await self._store.answer(item.answer_id)
@@ -366,7 +300,7 @@ class Dispatcher:
                 self._alone.release()
         await self._deliver(parcel)
 
-    async def _hand(self, item: _Item) -> bool:
+    async def _hand(self, item: Item) -> bool:
         """Leave a message to the people who have its conversation; False if it is ours again."""
         channel, conversation = item.talk
         answer_id = await insist(self.handovers.hand, channel, conversation, item.message_id)
@@ -375,7 +309,7 @@ class Dispatcher:
         self._answered(item, answer_id, Outcome.HANDED)
         return True
 
-    async def _reply(self, item: _Item, showing: Showing) -> Reply | None:
+    async def _reply(self, item: Item, showing: Showing) -> Reply | None:
         """What to say, whatever happens; None if the message is left to the next start."""
         if item.attempts >= MOST_ATTEMPTS:
             log.error("message stopped the process too often", attempts=item.attempts)
@@ -384,7 +318,7 @@ class Dispatcher:
         if item.end is not None:
             work.cancel()
         if not await _finishes(work, item):
-            item.cancel(_End.DEADLINE)
+            item.cancel(End.DEADLINE)
             await asyncio.wait({work}, timeout=self._patience.cancel_s)
         if not work.done():
             log.error("the answer goes on although it was cancelled")
@@ -396,20 +330,20 @@ class Dispatcher:
                 log.error("answering failed", exc_info=problem)
         return await self._unanswered(item, showing)
 
-    async def _unanswered(self, item: _Item, showing: Showing) -> Reply | None:
+    async def _unanswered(self, item: Item, showing: Showing) -> Reply | None:
         """Instead of an answer."""
         match item.end:
-            case _End.RELEASE:
+            case End.RELEASE:
                 await insist(self._journal.release, item.message_id)
                 return None
-            case _End.STOP:
+            case End.STOP:
                 return Reply(showing.text or notices.STOPPED, Outcome.STOPPED)
-            case _End.DEADLINE:
+            case End.DEADLINE:
                 return Reply(notices.BUSY, Outcome.BUSY)
             case None:
                 return Reply(notices.FAILED, Outcome.FAILED)
 
-    async def _work(self, item: _Item, showing: Showing) -> Reply | None:
+    async def _work(self, item: Item, showing: Showing) -> Reply | None:
         loop = asyncio.get_running_loop()
         async with self._slot(item):
             claimed = await insist(self._journal.claim, item.message_id)
@@ -432,7 +366,7 @@ class Dispatcher:
             metrics.STAGE_SECONDS.labels("answer").observe(loop.time() - item.since - waited)
             return dataclasses.replace(reply, timings={"wait": 1000 * waited, **reply.timings})
 
-    async def _called(self, item: _Item, question: Question) -> Reply | None:
+    async def _called(self, item: Item, question: Question) -> Reply | None:
         """Call a person to whoever asks for one, where staff would see it."""
         if not self.handovers.staffed:
             return None
@@ -445,7 +379,7 @@ class Dispatcher:
         return Reply(phrases(lang).handed, Outcome.HANDED, lang=lang)
 
     @contextlib.asynccontextmanager
-    async def _slot(self, item: _Item) -> AsyncIterator[None]:
+    async def _slot(self, item: Item) -> AsyncIterator[None]:
         """One of the slots. Messages under suspicion get theirs one at a time.
 
         When the process dies, all messages in work look guilty. Once one of them has been there
@@ -462,7 +396,7 @@ class Dispatcher:
         finally:
             self._slots.release()
 
-    async def _keep(self, item: _Item, reply: Reply, showing: Showing) -> Parcel:
+    async def _keep(self, item: Item, reply: Reply, showing: Showing) -> Parcel:
         """Commit the reply; returns what is to be delivered."""
         sending = showing.ready  # what goes out in the same moment is noted in the same commit
         try:
@@ -474,7 +408,7 @@ class Dispatcher:
         self._answered(item, answer_id, reply.outcome)
         return Parcel(answer_id, item.event_id, item.address, reply, begun=sending, showing=showing)
 
-    def _answered(self, item: _Item, answer_id: str, outcome: Outcome) -> None:
+    def _answered(self, item: Item, answer_id: str, outcome: Outcome) -> None:
         item.answer_id = answer_id
         self._load.remove(item.person)
         self._load.channels[item.address.channel] += 1
@@ -487,7 +421,7 @@ class Dispatcher:
         metrics.STAGE_SECONDS.labels("deliver").observe(asyncio.get_running_loop().time() - began)
 
 
-async def _finishes(work: asyncio.Task[Reply | None], item: _Item) -> bool:
+async def _finishes(work: asyncio.Task[Reply | None], item: Item) -> bool:
     """Wait until the work is done, is told to end, or is late; True if it is done."""
     left = item.due - asyncio.get_running_loop().time()
     either: list[asyncio.Future[Any]] = [work, item.ended]

@@ -1,7 +1,7 @@
 """What reviewers do: hold a case, judge it, correct it, take it back.
 
 Knows verdicts, faults and the states of a case. Does not know why a case is in the queue
-(`bot/filing.py`) or how it is found (`bot/cases.py`).
+(`bot/reviewing/filing.py`) or how it is found (`bot/reviewing/cases.py`).
 
 A verdict is never changed. Another one by the same reviewer takes its place; another reviewer's
 different one brings the case back as a disagreement; undoing marks it, and puts the case back
@@ -21,12 +21,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlmodel import SQLModel
 
-from bot.accounts import Member
-from bot.curated import CuratedAnswer, CuratedAnswers
 from bot.database import Database
 from bot.errors import NotAllowed, NotFound
-from bot.filing import weigh
-from bot.redact import redact
+from bot.reviewing.accounts import Member
+from bot.reviewing.curated import CuratedAnswer, CuratedAnswers
+from bot.reviewing.filing import weigh
+from bot.reviewing.redact import redact
 from bot.tables import CaseState
 from bot.types import Citation
 
