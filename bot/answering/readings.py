@@ -20,7 +20,7 @@ ALONE = {Lean.NONE: 0.0, Lean.WEAK: 0.05, Lean.NAMES: -0.1, Lean.STRONG: -0.3}  
 # What is left of a reading's confidence if its best passage says nothing of what is new, while
 # another reading's does. What is new in "do they get any?" names nothing and tells little.
 OLD = {Lean.NONE: 0.0, Lean.WEAK: 0.2, Lean.NAMES: 0.2, Lean.STRONG: 0.5}
-UNSPOKEN = 0.5  # … and while none does
+UNSPOKEN = 0.5  # … and while none does; a message that could stand alone then does
 LOOKED_AT = 3  # hits
 TELLING = 3.0  # a word with a digit in it (E07, 2026) says as much as so many others
 
@@ -70,6 +70,8 @@ def best_reading(part: Part, readings: Sequence[Candidate], found: Sequence[Hits
             return hits.confidence + both + ALONE[reading.lean], -row
         # The old question carried over finds its old answer with ease, and is sure of it: what
         # counts is whether its best passage speaks of what is new, if any reading's does.
+        if reading.lean is Lean.WEAK and not tops[row]:
+            return 0.0, -row
         old = OLD[reading.lean]
         kept = old + (1 - old) * tops[row] / spoken if spoken else UNSPOKEN
         return hits.confidence * kept + both, -row

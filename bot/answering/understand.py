@@ -20,6 +20,7 @@ from bot.words.smalltalk import Talk, peel, wants_human_now
 
 PARTS = 4  # questions answered from one message
 SEARCHED = 1200  # characters of one question that are searched for
+WHOLE = 4  # words that make a question of its own, such as "how long does it take"
 READ = 12_000  # characters of a message that are read, half from each end
 
 
@@ -154,7 +155,9 @@ def _apart(sentence: str) -> list[str]:
         pieces = [one for one in _JOINED_ZH.split(sentence) if one and len(one) > 3]
         return pieces if len(pieces) > 1 else [sentence]
     # Cut only where both sides stand: "how do I pause and when is it billed", not "if and when".
-    if len(pieces) < 2 or not _STARTS.match(pieces[0]) or any(not content(one) for one in pieces):
+    if len(pieces) < 2 or not _STARTS.match(pieces[0]) or not content(pieces[0]):
+        return [sentence]
+    if any(not content(one) and len(tokens(one)) < WHOLE for one in pieces[1:]):
         return [sentence]
     return [one if _ASKS.search(one) else f"{one}?" for one in pieces]
 
