@@ -328,7 +328,6 @@ async def test_htmx_gets_pieces_and_problems_in_a_header(shared: Agency) -> None
         )
         assert response.status_code == 409
         assert "no%20correction" in response.headers["x-problem"]
-    nobody = await httpx.AsyncClient(trust_env=False, verify=False).get(
-        f"{shared.url}console/queue", headers={"hx-request": "true"}
-    )
+    async with httpx.AsyncClient(trust_env=False) as stranger:
+        nobody = await stranger.get(f"{shared.url}console/queue", headers={"hx-request": "true"})
     assert nobody.status_code == 401
