@@ -106,12 +106,11 @@ class Lexical:
 
 def best(scores: FloatArray, k: int) -> tuple[RowArray, FloatArray]:
     """Rows and scores of the `k` highest positive scores, best first; ties in row order."""
-    k = min(k, len(scores))
-    if k <= 0:
-        return np.empty(0, np.int64), np.empty(0, np.float32)
-    edge = np.partition(scores, len(scores) - k)[len(scores) - k]
-    rows = np.flatnonzero((scores >= edge) & (scores > 0))
-    rows = rows[np.argsort(-scores[rows], kind="stable")][:k]
+    rows = np.flatnonzero(scores > 0)
+    if 0 < k < len(rows):  # among those alone: partitioning many equal zeros is slow
+        held = scores[rows]
+        rows = rows[held >= np.partition(held, len(held) - k)[len(held) - k]]
+    rows = rows[np.argsort(-scores[rows], kind="stable")][: max(k, 0)]
     return rows, scores[rows]
 
 
