@@ -106,7 +106,6 @@ class Dispatcher:
         Raises `TooLarge`, `Busy` or plain `Refused`; then nothing was promised.
         """
         began = asyncio.get_running_loop().time()
-        event = dataclasses.replace(event, text=self._store.clean(event.text))
         person = (event.address.channel, event.actor.id)
         refusal = self._refusal(event, person)
         if refusal is not None:
@@ -115,6 +114,7 @@ class Dispatcher:
                 return Accepted(event.id, fresh=False)
             metrics.REFUSED.labels(reason).inc()
             raise error
+        event = dataclasses.replace(event, text=self._store.clean(event.text))
         self._load.add(person)
         future = self._journal.take_in(event)
         future.add_done_callback(lambda done: self._taken_in(event, person, done))

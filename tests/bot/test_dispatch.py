@@ -158,6 +158,24 @@ class TestOrderAndLoad:
                 await it.dispatcher.accept(event(2, "x" * 100_000))
             assert sum((await store.counts()).messages.values()) == 1
 
+    async def test_words_are_cleaned_before_they_are_kept_and_not_where_they_are_refused(
+        self, store: Store
+    ) -> None:
+        cleaned: list[int] = []
+
+        def clean(text: str) -> str:
+            cleaned.append(len(text))
+            return text.replace("secret", "[secret]")
+
+        cautious = Store(store.database, clean)
+        async with bench(cautious, message_chars=20) as it:
+            with pytest.raises(TooLarge):
+                await it.dispatcher.accept(event(1, "secret" * 100))
+            assert cleaned == []
+            await it.dispatcher.accept(event(2, "my secret"))
+            (kept,) = await cautious.thread("fake", "c1")
+        assert kept.text == "my [secret]"
+
     async def test_a_channel_nobody_serves_is_refused(self, store: Store) -> None:
         async with bench(store) as it:
             with pytest.raises(Refused, match="carrier-pigeon"):
