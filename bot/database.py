@@ -53,6 +53,11 @@ ADVISORY_LOCK = 0x6465736B68616E64  # "deskhand" in ASCII, as PostgreSQL's 64-bi
 log = structlog.get_logger(__name__)
 
 
+def is_made(url: URL) -> bool:
+    """False for a SQLite file that no server has made yet."""
+    return url.get_backend_name() != "sqlite" or Path(url.database or "").exists()
+
+
 def parse_url(url: str) -> URL:
     """Understand `sqlite:///PATH` and `postgresql://…`, and name the driver we use.
 

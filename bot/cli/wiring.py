@@ -93,12 +93,12 @@ def describe_database(settings: Settings) -> str:
     """One line about the database. Makes nothing; raises `StoreError` if it is unreachable."""
     import sqlalchemy as sa
 
-    from bot.database import make_engine, parse_url, translate
+    from bot.database import is_made, make_engine, parse_url, translate
     from bot.migrations import HEAD, revision
 
     url = parse_url(settings.database_url)
     shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+    if not is_made(url):
         return f"{shown}, not made yet; the server makes it when it starts"
     engine = make_engine(url, readonly=True)
     try:
@@ -156,8 +156,8 @@ def build_index(
 
     reading = read_folder(paths, audience=audience)
     passages = [passage for document in reading.documents for passage in split(document)]
-    if _has_database(settings):  # what staff wrote in the console stays
-        passages = with_entries(passages, entries_of(settings.database_url))
+    # What staff wrote in the console stays.
+    passages = with_entries(passages, entries_of(settings.database_url))
     if not passages and reading.problems:
         unread = "; ".join(f"{one.source}: {one.message}" for one in reading.problems)
         raise EmptyKnowledge(f"Nothing could be read. {unread}", "Give files or folders to read.")
@@ -165,12 +165,6 @@ def build_index(
     per_audience = Counter(passage.audience for passage in passages)
     files = len({document.source for document in reading.documents})
     return Built(report, files, per_audience, reading.problems, reading.skipped)
-
-
-def _has_database(settings: Settings) -> bool:
-    if settings.database.url.get_secret_value():
-        return True
-    return (settings.home / "deskhand.db").exists()
 
 
 def open_retriever(settings: Settings, embedder: Embedder) -> HybridRetriever:
@@ -296,12 +290,10 @@ def can_write(settings: Settings, model: str) -> bool:
     """Whether a model's manifest says that it writes; one without a manifest is tried."""
     from bot import models
 
-    if settings.engine.url:
-        return True  # another machine's model: it is tried
-    for folder in (Path(settings.engine.model or models.SHIPPED), models.SHIPPED):
-        if folder.is_dir() and folder.resolve().name == model:
-            return "write" in models.Model(folder, models.read(folder)).capabilities
-    return True
+    folder = Path(settings.engine.model)
+    if settings.engine.url or not folder.is_dir() or folder.resolve().name != model:
+        return True  # not a folder of ours
+    return "write" in models.Model(folder, models.read(folder)).capabilities
 
 
 @asynccontextmanager

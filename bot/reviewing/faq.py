@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlmodel import Session, SQLModel
 
-from bot.database import Database, make_engine, parse_url
+from bot.database import Database, is_made, make_engine, parse_url, translate
 from bot.errors import NotAllowed, NotFound
 from bot.reviewing.likeness import Alike
 from knowledge.documents import read_file, split
@@ -68,21 +68,27 @@ class Entry:
 def with_entries(passages: Iterable[Passage], entries: Sequence[Entry]) -> list[Passage]:
     """The passages with staff's entries over them."""
     gone = {entry.replaces for entry in entries if entry.replaces}
-    kept = [one for one in passages if one.id not in gone and not one.source.startswith(SOURCE)]
+    kept = [one for one in passages if one.id not in gone and one.source != SOURCE]
     return [*kept, *(entry.passage() for entry in entries if not entry.removed)]
 
 
 def entries_of(database_url: str) -> list[Entry]:
     """The entries in a database, for a command that builds the index; none before its first use.
 
-    Raises nothing for a database that is not there yet.
+    Raises nothing for a database that is not there yet, and `StoreError` for one that cannot be
+    reached.
     """
-    engine = make_engine(parse_url(database_url), readonly=True)
+    url = parse_url(database_url)
+    if not is_made(url):
+        return []
+    engine = make_engine(url, readonly=True)
     try:
         with engine.connect() as connection:
             if not sa.inspect(connection).has_table("faq_entry"):
                 return []
             return _entries(connection)
+    except sa.exc.SQLAlchemyError as problem:
+        raise translate(problem) from problem
     finally:
         engine.dispose()
 
