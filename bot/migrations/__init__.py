@@ -20,14 +20,6 @@ HEAD = "0004"
 """The newest revision; a test compares it with the scripts in `versions/`."""
 
 
-def described(name: str | None, kind: str, _parents: object = None) -> bool:
-    """True for what the models describe; False for the tables of the full-text index.
-
-    Each database has its own kind of those. An `include_name` for Alembic's comparison.
-    """
-    return kind != "table" or name is None or not name.startswith("case_words")
-
-
 def revision(connection: Connection) -> str | None:
     """The database's revision; None for an empty database."""
     if not sa.inspect(connection).has_table("alembic_version"):

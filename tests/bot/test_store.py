@@ -61,6 +61,14 @@ async def answered(store: Store, asked: Event, reply: Reply | None = None) -> st
     return await journal.settle(taken.message_id, reply)
 
 
+def described(name: str | None, kind: str, _parents: object = None) -> bool:
+    """True for what the models describe; False for the tables of the full-text index.
+
+    Each database has its own kind of those. An `include_name` for Alembic's comparison.
+    """
+    return kind != "table" or name is None or not name.startswith("case_words")
+
+
 class TestSchema:
     def test_upgrading_twice_changes_nothing_the_second_time(self, databases: Any) -> None:
         url = databases.empty()
@@ -70,7 +78,7 @@ class TestSchema:
     def test_models_and_migrations_agree(self, url: str) -> None:
         engine = make_engine(parse_url(url))
         with engine.connect() as connection:
-            opts = {"compare_type": True, "include_name": migrations.described}
+            opts = {"compare_type": True, "include_name": described}
             context = MigrationContext.configure(connection, opts=opts)
             assert compare_metadata(context, SQLModel.metadata) == []
         engine.dispose()
@@ -98,7 +106,7 @@ class TestSchema:
         assert migrations.upgrade(url) is True
         engine = make_engine(parse_url(url))
         with engine.connect() as connection:
-            opts = {"include_name": migrations.described}
+            opts = {"include_name": described}
             context = MigrationContext.configure(connection, opts=opts)
             assert compare_metadata(context, SQLModel.metadata) == []
         engine.dispose()
