@@ -124,7 +124,7 @@ class Reply:
     outcome: Outcome
     citations: tuple[Citation, ...] = ()
     confidence: float = 0.0  # the retriever's calibrated score in [0, 1]
-    composer: str = "none"  # "quote", "model", "staff" or "none"
+    composer: str = "none"  # "quote", "model", "curated", "staff" or "none"
     model: str = ""  # the version that really generated; empty for quotes
     index_version: str = ""
     rewritten: str = ""  # the standalone question that was searched

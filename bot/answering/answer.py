@@ -321,7 +321,6 @@ class GroundedAnswerer:
             for chunk in _chunks(text):
                 await run.sink.append(chunk)
         asked = [read.query for read in reads]
-        changed = [read.query for read in reads] != [run.question.text]
         return Reply(
             text=text,
             outcome=outcome,
@@ -330,7 +329,7 @@ class GroundedAnswerer:
             composer=composer,
             model=model,
             index_version=reads[0].hits.index_version if reads else "",
-            rewritten=" | ".join(asked) if changed else "",
+            rewritten=" | ".join(asked) if asked != [run.question.text] else "",
             found=_found(reads),
             timings=dict(run.timings),
             lang=run.lang,

@@ -405,7 +405,9 @@ def _rows_named(rows: Sequence[str], asked: Iterable[str]) -> list[str]:
     Only such words: others may stand in one row by chance, and the answer in the next.
     """
     codes = {word for word in asked if any(char.isdigit() for char in word)}
-    named = [row for row in rows if codes and codes & set(content(plain(row)))]
+    if not codes:
+        return []
+    named = [row for row in rows if codes & set(content(plain(row)))]
     return named if 2 * len(named) <= len(rows) else []
 
 
